@@ -1,0 +1,72 @@
+# Every target first sets up what it needs; run twice, nothing is installed twice.
+PYTHON ?= python3
+VENV ?= .venv
+DEBUG_VENV := build/debug/venv
+ARGS ?=
+
+# The stamps carry the Python's version: with another PYTHON the environment is made anew.
+SUFFIX := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+TAG := $(word 2,$(subst ., ,$(SUFFIX)))
+EXTENSION := gearman_c/_gearman$(SUFFIX)
+PIP_INSTALL := -m pip --disable-pip-version-check install -qq
+
+# A sanitized extension in a plain Python: the runtime must be loaded first. Leaks are counted by the
+# extension itself (GEARMAN_C_DEBUG); the sanitizer would report what CPython never frees at exit.
+SANITIZED = LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+.PHONY: build demo test debug lint bench clean system
+
+# A make of its own, since the installation has just built the extension for the first time.
+build: $(VENV)/.installed-$(TAG)
+	@$(MAKE) --no-print-directory --silent $(EXTENSION)
+
+$(EXTENSION): setup.py $(wildcard src/gearman_c/*)
+	$(VENV)/bin/python setup.py -q build_ext --inplace --force
+
+demo: build
+	$(VENV)/bin/python examples/demo.py
+
+test: build
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+debug: $(DEBUG_VENV)/.made-$(TAG)
+	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
+	$(SANITIZED) tools/test-installed.sh $(DEBUG_VENV)/bin/python $(ARGS)
+
+lint: build $(VENV)/.lint-$(TAG)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint src  # it calls pycodestyle by its bare name
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m mypy.stubtest gearman_c._gearman $(addprefix --allowlist ,$(wildcard tests/stubtest_allowlist.txt))
+	$(VENV)/bin/codespell
+
+bench: build $(VENV)/.bench-$(TAG)
+	$(VENV)/bin/python bench/bench.py run
+	$(VENV)/bin/python bench/bench.py plot
+
+clean:
+	rm -rf .venv build dist *.egg-info gearman_c/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+system:
+	@PYTHON='$(PYTHON)' tools/setup-system.sh
+
+$(VENV)/.installed-$(TAG): pyproject.toml | system
+	@echo 'Installing into $(VENV): gearman_c, built here, and the extras cli, test and dev of pyproject.toml'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) -e '.[cli,test,dev]'
+	@touch $@
+
+$(VENV)/.lint-$(TAG): $(VENV)/.installed-$(TAG)
+	@$(VENV)/bin/python $(PIP_INSTALL) 'gearman_c[lint]'
+	@touch $@
+
+$(VENV)/.bench-$(TAG): bench/requirements.txt $(VENV)/.installed-$(TAG)
+	@$(VENV)/bin/python $(PIP_INSTALL) -r bench/requirements.txt
+	@touch $@
+
+$(DEBUG_VENV)/.made-$(TAG): pyproject.toml | system
+	@$(PYTHON) -m venv --clear $(DEBUG_VENV)
+	@touch $@

@@ -1,0 +1,109 @@
+"""Runs one participant in a fresh process against a fresh server, and rounds of them in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gearman_c.testing import Gearmand
+from workloads import C_PARTICIPANTS, Workload
+
+HERE = Path(__file__).parent
+FUNCTION = "bench"
+SERVER_ARGUMENTS = ("--hashtable-buckets", "100003")  # the default of 991 makes the server the limit
+LIMIT = 600  # seconds for one run
+
+Measurement = dict[str, str | int | float]
+
+
+def build_client() -> Path:
+    """Compile client.c when it is newer than the program, and return the program."""
+    program = HERE.parent / "build" / "bench" / "client"
+    subprocess.run(
+        ["make", "--silent", "--directory", HERE, f"OUTPUT={program}"], check=True, env=_environment()
+    )
+    return program
+
+
+def run_rounds(workload: Workload, client: Path) -> Iterator[Measurement]:
+    """Run all participants once a round, in alternating order, and yield each measurement."""
+    for number in range(max(workload.rounds.values(), default=0)):
+        order = [name for name, rounds in workload.rounds.items() if number < rounds]
+        # There and back: whoever ran second runs first next time, and drift cancels out.
+        for participant in order if number % 2 == 0 else reversed(order):
+            measured = run_once(participant, workload, client)
+            yield {"workload": workload.name, "round": number, **measured}
+
+
+def run_once(participant: str, workload: Workload, client: Path) -> Measurement:
+    """Run a participant; raises RuntimeError unless it and the server agree that all arrived."""
+    program = [client] if participant in C_PARTICIPANTS else [sys.executable, HERE / "participant.py"]
+    count = workload.count_of(participant)
+    with Gearmand(arguments=SERVER_ARGUMENTS) as server:
+        numbers = (server.port, FUNCTION, count, workload.size)
+        process = subprocess.run(
+            [*program, participant, server.host, *map(str, numbers)],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env=_environment(),
+            check=False,
+        )
+        if process.returncode != 0:
+            raise RuntimeError(f"{participant}, {workload.name}: {process.stderr.strip()}")
+        measured: Measurement = json.loads(process.stdout)
+        held = server.status()[FUNCTION].total if measured["acknowledged"] else 0
+        server.kill()  # a polite end would free a million jobs one by one
+    if held != measured["acknowledged"]:
+        raise RuntimeError(f"{participant}, {workload.name}: the server holds {held} of {count}")
+    return measured
+
+
+def facts() -> dict[str, object]:
+    """Return what the figures depend on: machine, programs and libraries."""
+    import gearman_c
+
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "load_before": os.getloadavg(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "gearman_c": gearman_c.__version__,
+        "libgearman": gearman_c.libgearman_version(),
+        "gearmand": _first_line(Gearmand().executable, "--version"),
+        "pygearman": _version("pygearman"),
+        "compiler": _first_line("cc", "--version"),
+        "server_arguments": SERVER_ARGUMENTS,
+    }
+
+
+def _environment() -> dict[str, str]:
+    # libgearman and gearman_c take servers from here, and would use them beside ours.
+    return {key: value for key, value in os.environ.items() if key != "GEARMAN_SERVERS"}
+
+
+def _first_line(*command: str | os.PathLike[str]) -> str:
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return process.stdout.strip().partition("\n")[0]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

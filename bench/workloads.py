@@ -1,0 +1,113 @@
+"""What is measured: the workloads, who takes part how often, and the ratios that must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+C_PARTICIPANTS = ("c-manual", "c-chunks", "c-window", "raw")
+
+# Neighbours here are neighbours in time: those that are compared closely stand together.
+_SLOW = ("c-manual", "pygearman", "pygearman-bulks")
+_FAST = ("c-chunks", "raw", "gearman_c-submit", "c-window", "gearman_c")
+_LARGE = ("raw", "gearman_c", "c-window")
+
+QUICK_ROUNDS = 3
+QUICK_COUNT = 50_000  # tasks at most in a quick run, and 5,000 of them for the slow
+_QUICK_SLOW_COUNT = 5_000
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Tasks of one size, submitted by several participants in turn.
+
+    rounds: how often each participant runs; their k-th runs make a pair.
+    counts: fewer tasks where all of them would take minutes; rates are compared, not times.
+    """
+
+    name: str
+    count: int
+    size: int
+    rounds: Mapping[str, int]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def count_of(self, participant: str) -> int:
+        """Return how many tasks this participant submits."""
+        return self.counts.get(participant, self.count)
+
+    def quick(self) -> Workload | None:
+        """Return a version that takes seconds; None if there is no sense in one."""
+        if self.count > QUICK_COUNT:
+            return None
+        rounds = {
+            name: min(most, QUICK_ROUNDS)
+            for name, most in self.rounds.items()
+            if self.count <= _QUICK_SLOW_COUNT or name not in _SLOW
+        }
+        return replace(self, rounds=rounds)
+
+
+class Target(NamedTuple):
+    """`participant` must be at least `least` times as fast as `baseline`; None: for information."""
+
+    workload: str
+    participant: str
+    baseline: str
+    least: float | None
+
+
+WORKLOADS = (
+    Workload("10 tasks", 10, 100, dict.fromkeys(_SLOW + _FAST, 9)),
+    Workload("100 tasks", 100, 100, dict.fromkeys(_SLOW + _FAST, 9)),
+    Workload("1,000 tasks", 1_000, 100, dict.fromkeys(_SLOW + _FAST, 9)),
+    Workload(
+        "10,000 tasks", 10_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 9)
+    ),
+    Workload(
+        "50,000 tasks", 50_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 15)
+    ),
+    Workload(
+        "200,000 tasks", 200_000, 100, {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 15)
+    ),
+    Workload("1,000,000 tasks", 1_000_000, 100, dict.fromkeys(_FAST, 5)),
+    # libgearman's own socket moves 2 MB/s when payloads are large: a few tasks tell its rate.
+    Workload("10 KB", 20_000, 10_000, dict.fromkeys(_LARGE, 5)),
+    Workload("60 KB", 2_000, 60_000, dict.fromkeys(_LARGE, 5)),
+    Workload(
+        "1 MB", 100, 1_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 3}, {"c-window": 10}
+    ),
+    Workload(
+        "20 MB", 10, 20_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 2}, {"c-window": 1}
+    ),
+    Workload("adding", 1_000_000, 100, {"gearman_c-add": 5}),
+)
+
+TARGETS = (
+    Target("50,000 tasks", "gearman_c", "c-window", 0.85),
+    Target("50,000 tasks", "gearman_c-submit", "c-window", 0.95),
+    Target("50,000 tasks", "gearman_c", "raw", None),
+    Target("50,000 tasks", "gearman_c-submit", "raw", None),
+    Target("50,000 tasks", "gearman_c", "c-chunks", None),
+    Target("50,000 tasks", "gearman_c", "c-manual", 200),
+    Target("50,000 tasks", "gearman_c-submit", "c-manual", 200),
+    Target("50,000 tasks", "gearman_c", "pygearman", 8),
+    Target("50,000 tasks", "gearman_c-submit", "pygearman", 8),
+    Target("50,000 tasks", "gearman_c", "pygearman-bulks", None),
+    Target("200,000 tasks", "gearman_c", "c-window", 0.85),
+    Target("200,000 tasks", "gearman_c-submit", "c-window", 0.95),
+    Target("200,000 tasks", "gearman_c", "raw", None),
+    Target("1,000,000 tasks", "gearman_c", "c-window", None),
+    Target("1,000,000 tasks", "gearman_c-submit", "c-window", None),
+    Target("10 KB", "gearman_c", "c-window", 1),
+    Target("60 KB", "gearman_c", "c-window", 1),
+    Target("1 MB", "gearman_c", "raw", 0.5),
+    Target("1 MB", "gearman_c", "c-window", 500),
+    Target("20 MB", "gearman_c", "raw", 0.5),
+    Target("20 MB", "gearman_c", "c-window", 500),
+)
+# "Some 500 times c-window" and "nothing lost up to 60 KB" are words, here as the figures meant.
+
+GROWTH = ("10,000 tasks", "1,000,000 tasks")  # processor time per task, from the first to the last
+ADDING_NANOSECONDS = 250  # at most, per task
+PENDING_BYTES = 300  # at most, per task beyond its payload

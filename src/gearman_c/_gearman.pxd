@@ -1,0 +1,101 @@
+# The ownership map: every C field and attribute of the extension, who owns it and until when.
+#
+# Two threads may meet here: the one that runs a client (it holds the client's lock, and drops the
+# GIL inside pump.pxi and channel.pxi) and any other one (it holds the GIL). So:
+#   G  is touched only by who holds the GIL
+#   R  is touched only by the thread that runs the client, with or without the GIL
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from gearman_c cimport libgearman as lib
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct sockaddr_storage:
+        pass
+
+
+# The C half of a Client, embedded in it: one server connection and what is on it.
+cdef struct channel:
+    lib.gearman_client_st *client   # R owned: exactly one server; NULL while not connected
+    size_t in_flight                # R tasks in libgearman that are not acknowledged
+    size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
+    size_t markers                  # R status requests of our own whose answer is to come
+    uint64_t acknowledged           # R since the client was made; tells progress
+    size_t pending                  # G tasks added and neither acknowledged nor given up
+    sockaddr_storage peer           # R the address that client connects to
+    int descriptor                  # R borrowed from client: its socket; -1 while not known
+    int searches                    # R how often it may still be looked for
+    bint tuned                      # R descriptor is proven to be ours, and set up (socket.pxi)
+    sockaddr_storage local          # R its own end: tells later that the number is still ours
+
+
+# The C half of a Task, embedded in it. libgearman carries its address as the task's context.
+cdef struct record:
+    channel *queued                 # G borrowed: embedded in the Client; NULL once out of its queue
+    lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not
+    size_t size                     # R of the payload, for bytes_in_flight
+    uint64_t number                 # G counts the tasks of this process: their order, and part of
+    uint32_t key_generation         # G   the key where the user gave none (keys.pxi); else 0
+    uint32_t hashed                 # R the key that libgearman made for "#"; 0 until then
+    uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState
+    uint8_t priority                # G constant: a Priority
+    uint8_t handed                  # R a connection broke after it took this task
+    char handle[lib.GEARMAN_JOB_HANDLE_SIZE]   # R copied in on_created(); empty until then
+
+
+# One row of a batch on its way from the queue to libgearman; the Tasks stay in Client._queue.
+cdef struct staged:
+    record *rec                     # borrowed from the Task
+    const char *function            # borrowed from Task._function
+    const char *unique              # borrowed from Task._unique, or key below
+    const char *workload            # borrowed from Task._workload; NULL when size is 0
+    char key[40]                    # an assigned key, written out
+
+
+cdef class Task:
+    cdef record rec
+    cdef bytes _function            # owned
+    cdef bytes _workload            # owned: the caller's own bytes object, or a copy of the buffer
+    cdef bytes _unique              # owned; None where the binding assigned the key
+    cdef readonly object context    # owned
+    cdef object _error              # owned; None unless state is FAILED
+
+
+cdef class Client:
+    cdef channel _channel           # embedded
+    cdef staged *_staged            # owned: room for max_in_flight rows
+    cdef readonly Py_ssize_t max_in_flight
+    cdef readonly bint resend
+    cdef object _timeout            # None or float, seconds
+    cdef tuple _servers             # of (host, port)
+    cdef object _server             # the (host, port) that the channel is connected to
+    cdef Py_ssize_t _preferred      # index of the server that is tried first
+    # The queue: [.. _head) is done, [_head .. _next) is in libgearman, [_next ..) waits. The list
+    # owns the Tasks, and the cycle collector sees them.
+    cdef list _queue
+    cdef Py_ssize_t _head
+    cdef Py_ssize_t _next
+    cdef list _refused              # tasks that a full queue refused in this run, oldest first
+    cdef list _held                 # tasks of these functions that were not tried, oldest first
+    cdef set _full                  # the names of these functions; None when there are none
+    cdef object _refusal            # the first error of this run that did not stop it
+    cdef object _on_created
+    cdef list _untold               # acknowledged tasks it was not called with yet
+    cdef object _last_function      # the name as last given, and
+    cdef bytes _last_encoded        # as bytes: most tasks repeat it
+    cdef object _lock               # held by the thread that runs the client
+    cdef unsigned long _runner      # that thread; 0 when nobody runs
+    cdef uint32_t _generation       # the process the channel belongs to (fork.pxi)
+    cdef bint _closed
+    cdef bint _closing              # another thread waits in close()
+    cdef double _progress_at        # monotonic seconds of the last progress
+    cdef uint64_t _progress_mark
+    cdef object __weakref__
+
+
+cdef class Submission:
+    cdef Client _client             # owned
+    cdef bytes _function            # owned
+    cdef object _workloads          # owned iterator; None when it is exhausted
+    cdef list _tasks                # owned: made of workloads; [.. _head) was given out
+    cdef Py_ssize_t _head
+    cdef uint8_t _priority

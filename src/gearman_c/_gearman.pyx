@@ -1,0 +1,44 @@
+# cython: language_level=3
+"""The extension: libgearman's client and tasks as Python objects.
+
+Read ``_gearman.pxd`` first: it says who owns what. The fragments below build on each other in
+this order; each is one idea.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromObject, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.errno cimport EAGAIN, ENOTCONN, errno
+from libc.stdlib cimport free, malloc, strtoul
+from libc.string cimport memcmp, memcpy, memset, strcmp, strncpy
+
+import os
+from _thread import allocate_lock
+from . import errors
+from .enums import Priority, ReturnCode, TaskState
+
+include "fork.pxi"
+include "check.pxi"
+include "keys.pxi"
+include "arguments.pxi"
+include "task.pxi"
+include "socket.pxi"
+include "channel.pxi"
+include "pump.pxi"
+include "queue.pxi"
+include "servers.pxi"
+include "connect.pxi"
+include "run.pxi"
+include "closing.pxi"
+include "client.pxi"
+include "submission.pxi"
+
+
+def libgearman_version() -> str:
+    """Return the version of the libgearman that is loaded, for instance ``"1.1.20"``.
+
+    Wraps ``gearman_version()``.
+    """
+    return lib.gearman_version().decode()

@@ -1,0 +1,147 @@
+# Opening and closing the C client of a channel: one libgearman client, one server, one address.
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec *)
+    enum: CLOCK_MONOTONIC
+
+cdef extern from "<stdlib.h>" nogil:
+    char *getenv(const char *)
+    int setenv(const char *, const char *, int)
+    int unsetenv(const char *)
+
+# What every C client is cloned from: non-blocking, frees finished tasks, knows our callbacks.
+cdef lib.gearman_client_st *template = NULL
+
+# Whether libgearman puts a new task at the head of its list (1.1.x), not at the tail (2.0.0).
+cdef bint newest_first = False
+
+
+cdef inline double now() noexcept nogil:
+    cdef timespec moment
+    clock_gettime(CLOCK_MONOTONIC, &moment)
+    return moment.tv_sec + moment.tv_nsec * 1e-9
+
+
+cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
+    """The server acknowledged a task. Runs inside libgearman: touches only record and channel."""
+    cdef record *rec = <record *> lib.gearman_task_context(task)
+    strncpy(rec.handle, lib.gearman_task_job_handle(task), lib.GEARMAN_JOB_HANDLE_SIZE - 1)
+    rec.state = CREATED
+    rec.task = NULL
+    rec.queued.in_flight -= 1
+    rec.queued.bytes_in_flight -= rec.size
+    rec.queued.acknowledged += 1
+    return lib.GEARMAN_SUCCESS
+
+
+cdef lib.gearman_return_t marker_answered(lib.gearman_task_st *task) noexcept nogil:
+    cdef channel *c = <channel *> lib.gearman_task_context(task)
+    c.markers -= 1
+    return lib.GEARMAN_SUCCESS
+
+
+cdef lib.gearman_return_t add_marker(channel *c) noexcept nogil:
+    """Ask for the status of a job that does not exist.
+
+    The answer comes behind all others, so it tells that they have been read. Before any payload
+    is handed over it proves that a Gearman server is there: what fails until then was never sent.
+    After an ERROR reply it makes libgearman read on: it would wait for more bytes from the socket
+    while the other replies are in its buffer (1.1.20: gearman_wait() says NO_ACTIVE_FDS).
+    """
+    cdef lib.gearman_return_t rc
+    cdef lib.gearman_task_st *task
+    task = lib.gearman_client_add_task_status(c.client, NULL, c, "H:gearman_c:0", &rc)
+    if task == NULL:
+        return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+    if rc == lib.GEARMAN_SUCCESS:
+        c.markers += 1
+    return rc
+
+
+cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t port) noexcept nogil:
+    """Start to connect to a numeric address, and find the socket that libgearman makes for it.
+
+    The lock makes sure that of all our clients only one has a new, unmarked socket at a time.
+    Nothing here waits: the address is numeric, the socket does not block.
+    """
+    cdef lib.gearman_return_t rc
+    cdef int guess
+    c.client = lib.gearman_client_clone(NULL, template)
+    if c.client == NULL:
+        return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+    rc = lib.gearman_client_add_server(c.client, host, port)
+    if rc == lib.GEARMAN_SUCCESS:
+        rc = add_marker(c)
+    if rc != lib.GEARMAN_SUCCESS:
+        return rc
+    pthread_mutex_lock(&connecting)
+    guess = lowest_free()
+    rc = lib.gearman_client_run_tasks(c.client)
+    if rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
+        find_socket(c, guess)
+        c.searches = 3
+    pthread_mutex_unlock(&connecting)
+    recognise(c)
+    return rc
+
+
+cdef void close_channel(channel *c) noexcept nogil:
+    """Free the C client and all its tasks; the records must not point to them any more."""
+    if c.client != NULL:
+        lib.gearman_client_free(c.client)
+    forget_channel(c)
+
+
+cdef void forget_channel(channel *c) noexcept nogil:
+    c.client = NULL
+    c.descriptor = -1
+    c.tuned = False
+    c.in_flight = 0
+    c.bytes_in_flight = 0
+    c.markers = 0
+
+
+# Which of the two tasks of the probe below was freed first, that is, stood at the list's head.
+cdef int first_freed = 0
+
+cdef void note_first(lib.gearman_task_st *task, void *context) noexcept nogil:
+    global first_freed
+    if first_freed == 0:
+        first_freed = 1 if (<char *> context)[0] == c"1" else 2
+
+
+cdef int make_template() except -1:
+    """Make the template, and find out the order of libgearman's list without any I/O."""
+    global template, newest_first
+    cdef bytes servers = None
+    cdef lib.gearman_return_t rc
+    cdef lib.gearman_client_st *probe
+    # gearman_client_create() adds, and looks up, the servers of this variable; the binding does
+    # that itself. Only here, at import, as os.environ would do it.
+    if getenv("GEARMAN_SERVERS") != NULL:
+        servers = getenv("GEARMAN_SERVERS")
+        unsetenv("GEARMAN_SERVERS")
+    template = lib.gearman_client_create(NULL)
+    if servers is not None:
+        setenv("GEARMAN_SERVERS", servers, 1)
+    if template == NULL:
+        raise MemoryError()
+    lib.gearman_client_add_options(template, lib.GEARMAN_CLIENT_NON_BLOCKING)
+    lib.gearman_client_add_options(template, lib.GEARMAN_CLIENT_FREE_TASKS)
+    probe = lib.gearman_client_clone(NULL, template)
+    if probe == NULL:
+        raise MemoryError()
+    lib.gearman_client_set_task_context_free_fn(probe, note_first)
+    lib.gearman_client_add_task_background(probe, NULL, <char *> "1", "f", "1", NULL, 0, &rc)
+    lib.gearman_client_add_task_background(probe, NULL, <char *> "2", "f", "2", NULL, 0, &rc)
+    lib.gearman_client_free(probe)
+    newest_first = first_freed == 2
+    lib.gearman_client_set_created_fn(template, created)
+    lib.gearman_client_set_status_fn(template, marker_answered)
+    return 0
+
+
+make_template()

@@ -1,0 +1,30 @@
+# The one gate between gearman_return_t and exceptions.
+
+cdef str tidy(const char *message):
+    """Return the middle of ``flush(CODE) what happened -> libgearman/connection.cc:724: pid(1)``."""
+    cdef str text = message.decode("utf-8", "replace") if message != NULL else ""
+    head, separator, _ = text.partition(" -> ")
+    if separator and ") " in head:
+        head = head.split(") ", 1)[1]
+    return head
+
+
+cdef object failure(lib.gearman_client_st *client, lib.gearman_return_t rc, str operation,
+                    str message=None):
+    """Return, not raise, the exception for rc; message replaces libgearman's own words."""
+    cdef const char *detail = lib.gearman_client_error(client) if client != NULL else NULL
+    if rc == lib.GEARMAN_MEMORY_ALLOCATION_FAILURE:
+        return MemoryError()
+    code = ReturnCode(rc)
+    if message is None:
+        message = tidy(detail) or code.name
+    return errors.class_for(code)(
+        message, code=code, operation=operation,
+        detail=detail.decode("utf-8", "replace") if detail != NULL else None)
+
+
+cdef int check(lib.gearman_client_st *client, lib.gearman_return_t rc, str operation) except -1:
+    """Raise the exception for rc unless it is GEARMAN_SUCCESS."""
+    if rc != lib.GEARMAN_SUCCESS:
+        raise failure(client, rc, operation)
+    return 0

@@ -1,0 +1,145 @@
+# Finding a server that takes the connection.
+
+cdef double CONNECT_SECONDS = 4     # libgearman's own limit, where another server can be tried
+cdef double FOREVER = 1e300
+
+
+cdef object no_servers(str operation):
+    return errors.ConnectionFailedError(
+        "the client has no servers; call add_server()", code=ReturnCode.NO_SERVERS,
+        operation=operation)
+
+
+cdef int connect(Client client, double deadline) except -1:
+    """Connect to the first server that answers, beginning with the one that did so last."""
+    cdef tuple servers = client._servers
+    cdef Py_ssize_t offset, index
+    cdef list reasons = []
+    cdef double limit
+    if not servers:
+        raise no_servers("run_tasks")
+    for offset in range(len(servers)):
+        index = (client._preferred + offset) % len(servers)
+        # The last one to be tried has all the time there is.
+        limit = FOREVER if offset == len(servers) - 1 else now() + CONNECT_SECONDS
+        error = connect_server(client, &client._channel, servers[index], deadline, limit)
+        if error is None:
+            client._server = servers[index]
+            client._preferred = index
+            client._progress_at = now()
+            return 0
+        reasons.append(error)
+    raise errors.ConnectionFailedError(
+        "no server takes a connection: " + "; ".join([str(reason) for reason in reasons]),
+        code=reasons[-1].code, operation="connect", detail=reasons[-1].detail)
+
+
+cdef object connect_server(Client client, channel *c, tuple server, double deadline, double limit):
+    """Try the addresses of one server.
+
+    Returns:
+        None once one has answered, else the exception that says why none did.
+    """
+    cdef object error = None
+    cdef bint connected = False
+    cdef lib.gearman_return_t rc
+    try:
+        addresses = look_up(server)
+    except errors.ConnectionFailedError as unresolved:
+        return unresolved
+    if client._timeout is not None:
+        deadline = min(deadline, now() + <double> client._timeout)
+    for host, address in addresses:
+        memset(&c.peer, 0, sizeof(c.peer))
+        memcpy(&c.peer, PyBytes_AS_STRING(address), PyBytes_GET_SIZE(address))
+        try:
+            rc = connect_address(client, c, server, host, deadline, limit)
+            connected = rc == lib.GEARMAN_SUCCESS
+            if connected:
+                return None
+            error = connect_error(c, rc, server)
+        finally:
+            if not connected:
+                with nogil:
+                    close_channel(c)
+    return error
+
+
+cdef lib.gearman_return_t connect_address(
+        Client client, channel *c, tuple server, bytes host, double deadline, double limit
+) except? lib.GEARMAN_MAX_RETURN:
+    """Connect, and wait for the server's first answer; what fails here was never sent."""
+    cdef lib.gearman_return_t rc
+    cdef const char *host_text = host
+    cdef uint16_t port = server[1]
+    cdef double until
+    with nogil:
+        rc = open_channel(c, host_text, port)
+    while rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
+        if c.markers == 0:
+            return lib.GEARMAN_SUCCESS
+        PyErr_CheckSignals()
+        if client._closing:
+            raise errors.UsageError("another thread closed the client")
+        if now() >= deadline:
+            raise errors.WaitTimeoutError(
+                f"{show_server(server)} did not answer in the time allowed; nothing was sent to it",
+                code=ReturnCode.TIMEOUT, operation="connect")
+        if now() >= limit:
+            return lib.GEARMAN_TIMEOUT
+        until = min(now() + SLICE, min(deadline, limit))
+        with nogil:
+            rc = pump(c, 0, until)
+    return rc
+
+
+cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
+    """Return the exception that says why a server cannot be used."""
+    cdef str place = show_server(server)
+    cdef str reason
+    if rc == lib.GEARMAN_MEMORY_ALLOCATION_FAILURE:
+        raise MemoryError()
+    error = failure(c.client, rc, "connect")
+    if rc == lib.GEARMAN_TIMEOUT:
+        reason = f"{place}: no answer in {CONNECT_SECONDS:g} s"
+    elif c.tuned or isinstance(error, errors.ProtocolError):
+        reason = f"{place}: no Gearman server answers there ({error})"
+    else:
+        reason = f"{place}: nothing listens there, or it is not reachable ({error})"
+    return errors.ConnectionFailedError(
+        reason, code=error.code, operation="connect", detail=error.detail)
+
+
+cdef int echo_server(Client client, tuple server, bytes workload, double deadline) except -1:
+    """Echo over a connection of its own.
+
+    gearman_client_echo() blocks, deaf to signals, and cannot go on after a timeout. So its wait
+    is short at first, and each try has a new connection, whose first answer is waited for with
+    open ears.
+    """
+    cdef channel c
+    cdef lib.gearman_return_t rc
+    cdef object error
+    cdef const char *text = workload
+    cdef size_t size = PyBytes_GET_SIZE(workload)
+    cdef double wait_seconds = 0.25
+    memset(&c, 0, sizeof(c))
+    forget_channel(&c)
+    while True:
+        error = connect_server(client, &c, server, deadline, FOREVER)
+        if error is not None:
+            raise error
+        wait_seconds = min(wait_seconds, max(deadline - now(), 0.001))
+        with nogil:
+            lib.gearman_client_set_timeout(c.client, <int> (wait_seconds * 1000) + 1)
+            rc = lib.gearman_client_echo(c.client, text, size)
+        if rc != lib.GEARMAN_SUCCESS:
+            error = failure(c.client, rc, "echo")
+        with nogil:
+            close_channel(&c)
+        if rc == lib.GEARMAN_SUCCESS:
+            return 0
+        PyErr_CheckSignals()
+        if rc != lib.GEARMAN_TIMEOUT or now() >= deadline:
+            raise error
+        wait_seconds *= 2

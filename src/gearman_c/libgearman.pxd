@@ -1,0 +1,104 @@
+# The C API of libgearman as the header declares it: same names, same order, nothing else.
+# Every function is noexcept nogil: libgearman knows nothing of Python.
+
+from libc.stdint cimport uint16_t
+
+cdef extern from "libgearman/gearman.h" nogil:
+
+    # libgearman-1.0/limits.h, version.h
+    enum:
+        GEARMAN_FUNCTION_MAX_SIZE
+        GEARMAN_JOB_HANDLE_SIZE
+        GEARMAN_MAX_UNIQUE_SIZE
+        GEARMAN_ARGS_BUFFER_SIZE
+        GEARMAN_DEFAULT_SOCKET_TIMEOUT
+    const char *LIBGEARMAN_VERSION_STRING
+
+    # libgearman-1.0/return.h
+    ctypedef enum gearman_return_t:
+        GEARMAN_SUCCESS
+        GEARMAN_IO_WAIT
+        GEARMAN_ERRNO
+        GEARMAN_NO_ACTIVE_FDS
+        GEARMAN_GETADDRINFO
+        GEARMAN_NO_SERVERS
+        GEARMAN_LOST_CONNECTION
+        GEARMAN_MEMORY_ALLOCATION_FAILURE
+        GEARMAN_JOB_QUEUE_FULL
+        GEARMAN_SERVER_ERROR
+        GEARMAN_NOT_CONNECTED
+        GEARMAN_COULD_NOT_CONNECT
+        GEARMAN_QUEUE_ERROR
+        GEARMAN_TIMEOUT
+        GEARMAN_ARGUMENT_TOO_LARGE
+        GEARMAN_INVALID_ARGUMENT
+        GEARMAN_JOB_NOT_FOUND
+        GEARMAN_MAX_RETURN
+
+    # libgearman-1.0/constants.h
+    ctypedef enum gearman_client_options_t:
+        GEARMAN_CLIENT_NON_BLOCKING
+        GEARMAN_CLIENT_NO_NEW
+        GEARMAN_CLIENT_FREE_TASKS
+
+    ctypedef struct gearman_client_st:
+        pass
+    ctypedef struct gearman_task_st:
+        pass
+
+    # libgearman-1.0/client_callbacks.h, client.h
+    ctypedef gearman_return_t gearman_created_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_universal_status_fn(gearman_task_st *task) noexcept
+    ctypedef void gearman_task_context_free_fn(gearman_task_st *task, void *context) noexcept
+
+    # libgearman-1.0/strerror.h, util.h
+    const char *gearman_strerror(gearman_return_t rc) noexcept
+    const char *gearman_version() noexcept
+
+    # libgearman-1.0/task.h
+    void gearman_task_free(gearman_task_st *task) noexcept
+    void *gearman_task_context(const gearman_task_st *task) noexcept
+    const char *gearman_task_unique(const gearman_task_st *task) noexcept
+    const char *gearman_task_job_handle(const gearman_task_st *task) noexcept
+    const char *gearman_task_strstate(const gearman_task_st *task) noexcept
+
+    # libgearman-1.0/client.h
+    gearman_client_st *gearman_client_create(gearman_client_st *client) noexcept
+    gearman_client_st *gearman_client_clone(
+        gearman_client_st *client, const gearman_client_st *source) noexcept
+    void gearman_client_free(gearman_client_st *client) noexcept
+    const char *gearman_client_error(const gearman_client_st *client) noexcept
+    void gearman_client_add_options(
+        gearman_client_st *client, gearman_client_options_t options) noexcept
+    bint gearman_client_has_option(
+        gearman_client_st *client, gearman_client_options_t option) noexcept
+    void gearman_client_set_timeout(gearman_client_st *client, int timeout) noexcept
+    gearman_return_t gearman_client_add_server(
+        gearman_client_st *client, const char *host, uint16_t port) noexcept
+    void gearman_client_remove_servers(gearman_client_st *client) noexcept
+    gearman_return_t gearman_client_wait(gearman_client_st *client) noexcept
+    gearman_return_t gearman_client_echo(
+        gearman_client_st *client, const void *workload, size_t workload_size) noexcept
+    void gearman_client_task_free_all(gearman_client_st *client) noexcept
+    void gearman_client_set_task_context_free_fn(
+        gearman_client_st *client, gearman_task_context_free_fn *function) noexcept
+    gearman_task_st *gearman_client_add_task_background(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
+    gearman_task_st *gearman_client_add_task_high_background(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
+    gearman_task_st *gearman_client_add_task_low_background(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
+    gearman_task_st *gearman_client_add_task_status(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *job_handle,
+        gearman_return_t *ret_ptr) noexcept
+    void gearman_client_set_created_fn(
+        gearman_client_st *client, gearman_created_fn *function) noexcept
+    void gearman_client_set_status_fn(
+        gearman_client_st *client, gearman_universal_status_fn *function) noexcept
+    gearman_return_t gearman_client_run_tasks(gearman_client_st *client) noexcept

@@ -1,0 +1,103 @@
+# The part without the GIL: a batch goes into libgearman, packets go out and come in, until it is
+# time to refill or to look at Python. It takes C pointers, never self.
+
+cdef extern from "<signal.h>" nogil:
+    ctypedef struct sigset_t:
+        pass
+    enum: SIG_SETMASK, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS
+    int sigfillset(sigset_t *)
+    int sigdelset(sigset_t *, int)
+    int pthread_sigmask(int, const sigset_t *, sigset_t *)
+
+cdef double SLICE = 0.1             # seconds; how long Python waits for its turn at the most
+cdef size_t WINDOW_BYTES = 32 << 20     # payload in flight; one task may exceed it
+
+ctypedef lib.gearman_task_st *(*add_function)(
+    lib.gearman_client_st *, lib.gearman_task_st *, void *, const char *, const char *,
+    const void *, size_t, lib.gearman_return_t *) noexcept nogil
+
+# By Priority.
+cdef add_function[3] add_background
+add_background[0] = lib.gearman_client_add_task_high_background
+add_background[1] = lib.gearman_client_add_task_background
+add_background[2] = lib.gearman_client_add_task_low_background
+
+# All signals but those that a fault raises.
+cdef sigset_t deferred
+sigfillset(&deferred)
+sigdelset(&deferred, SIGSEGV)
+sigdelset(&deferred, SIGBUS)
+sigdelset(&deferred, SIGFPE)
+sigdelset(&deferred, SIGILL)
+sigdelset(&deferred, SIGTRAP)
+sigdelset(&deferred, SIGABRT)
+sigdelset(&deferred, SIGSYS)
+
+
+cdef bint may_refill(channel *c, size_t low_water) noexcept nogil:
+    """Whether libgearman has sent all it was given, and little of it is unanswered.
+
+    NO_NEW says that a task waits for the socket. Adding then would put the new tasks before it:
+    up to 1,594 of 2,500 tasks of mixed sizes arrived in the wrong place.
+    """
+    return c.in_flight <= low_water and c.bytes_in_flight < WINDOW_BYTES \
+        and not lib.gearman_client_has_option(c.client, lib.GEARMAN_CLIENT_NO_NEW)
+
+
+cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noexcept nogil:
+    """Hand a batch to libgearman, so that it sends the first row first."""
+    cdef Py_ssize_t index
+    cdef staged *row
+    cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
+    for index in range(count):
+        row = &batch[count - 1 - index if newest_first else index]
+        row.rec.task = add_background[row.rec.priority](
+            c.client, NULL, row.rec, row.function, row.unique, row.workload, row.rec.size, &rc)
+        if row.rec.task == NULL:
+            return rc if rc != lib.GEARMAN_SUCCESS else lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+        if row.unique[0] == c"#" and row.unique[1] == 0:
+            row.rec.hashed = <uint32_t> strtoul(lib.gearman_task_unique(row.rec.task), NULL, 10)
+        c.in_flight += 1
+        c.bytes_in_flight += row.rec.size
+    return rc
+
+
+cdef lib.gearman_return_t wait(channel *c, double seconds) noexcept nogil:
+    """Wait until the socket is ready, for at most a slice.
+
+    libgearman starts its poll() afresh after a signal, so a timer faster than the slice would
+    keep it there for ever. Signals wait for the end of the slice instead.
+    """
+    cdef sigset_t before
+    cdef lib.gearman_return_t rc
+    cdef int milliseconds = <int> (min(seconds, SLICE) * 1000)
+    lib.gearman_client_set_timeout(c.client, max(milliseconds, 1))
+    pthread_sigmask(SIG_SETMASK, &deferred, &before)
+    rc = lib.gearman_client_wait(c.client)
+    pthread_sigmask(SIG_SETMASK, &before, NULL)
+    return rc
+
+
+cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexcept nogil:
+    """Send and receive.
+
+    Returns GEARMAN_SUCCESS when there is room for more (or nothing left), GEARMAN_IO_WAIT when it
+    is time to look at Python, and else what went wrong.
+    """
+    cdef lib.gearman_return_t rc
+    cdef double moment
+    while True:
+        rc = lib.gearman_client_run_tasks(c.client)
+        if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
+            return rc
+        recognise(c)
+        if c.markers == 0 and may_refill(c, low_water):
+            return lib.GEARMAN_SUCCESS
+        moment = now()
+        if moment >= until:
+            return lib.GEARMAN_IO_WAIT
+        rc = wait(c, until - moment)
+        if rc == lib.GEARMAN_TIMEOUT:
+            return lib.GEARMAN_IO_WAIT
+        if rc != lib.GEARMAN_SUCCESS:
+            return rc

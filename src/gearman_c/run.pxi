@@ -1,0 +1,168 @@
+# A run: the one thread at a time that brings the queue to a server.
+
+cdef int enter(Client client) except -1:
+    """The check of every call: open, and of this process."""
+    if client._closed:
+        raise errors.UsageError("the client is closed; make a new one")
+    if client._generation != generation:
+        abandon(client)
+    return 0
+
+
+cdef int begin(Client client, double deadline) except -1:
+    """Become the thread that runs the client."""
+    enter(client)
+    if client._runner == PyThread_get_thread_ident():
+        raise errors.UsageError(
+            "the client is running: a callback may add tasks, but not run or close it")
+    if not client._lock.acquire(False) and \
+            not client._lock.acquire(True, min(max(deadline - now(), 0), 1e6)):
+        raise errors.WaitTimeoutError("another thread was still running the client",
+                                      code=ReturnCode.TIMEOUT, operation="run_tasks")
+    client._runner = PyThread_get_thread_ident()
+    client._progress_at = now()
+    try:
+        enter(client)               # it may have been closed meanwhile
+        if client._channel.client != NULL and \
+                (client._server not in client._servers or is_broken(&client._channel)):
+            # What broke while nobody looked is no failure of this run, unless tasks are lost.
+            unconfirmed = drop_connection(client)
+            if unconfirmed and not client.resend:
+                raise lost(client, lib.GEARMAN_LOST_CONNECTION, "it was closed", unconfirmed)
+    except BaseException:
+        release(client)
+        raise
+    return 0
+
+
+cdef int release(Client client) except -1:
+    client._runner = 0
+    client._lock.release()
+    return 0
+
+
+cdef int step(Client client, double deadline, size_t low_water) except -1:
+    """One round: refill the window, send and receive for at most a slice, tell Python."""
+    cdef channel *c = &client._channel
+    cdef size_t refill_at = client.max_in_flight // 10
+    cdef Py_ssize_t count = 0
+    cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
+    cdef double until
+    if client._next < PyList_GET_SIZE(client._queue):
+        if c.client == NULL:
+            connect(client, deadline)
+        if may_refill(c, refill_at):
+            count = stage(client)
+        if client._next < PyList_GET_SIZE(client._queue):
+            low_water = max(low_water, refill_at)
+    if c.in_flight or count:
+        until = min(now() + SLICE, deadline)
+        with nogil:
+            rc = give(c, client._staged, count)
+            if rc == lib.GEARMAN_SUCCESS:
+                rc = pump(c, low_water, until)
+    account(client)
+    if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
+        settle(client, rc)
+    PyErr_CheckSignals()
+    tell(client)
+    if client._closing:
+        raise errors.UsageError("another thread closed the client")
+    if client._head < PyList_GET_SIZE(client._queue):
+        watch_time(client, deadline)
+    return 0
+
+
+cdef int watch_time(Client client, double deadline) except -1:
+    """Raise WaitTimeoutError when the time of the run, or the time without progress, is over."""
+    cdef channel *c = &client._channel
+    cdef uint64_t mark = c.acknowledged + (bytes_moved(c.descriptor) if c.tuned else 0)
+    cdef double moment = now()
+    if mark != client._progress_mark:
+        client._progress_mark = mark
+        client._progress_at = moment
+    elif moment >= patience(client):
+        raise errors.WaitTimeoutError(
+            f"{where(client)} made no progress for {client._timeout} s; the connection is dropped",
+            code=ReturnCode.TIMEOUT, operation="run_tasks", unconfirmed=drop_connection(client))
+    if moment >= deadline:
+        raise errors.WaitTimeoutError(
+            f"{client._channel.pending} tasks were not acknowledged in the time allowed; call "
+            "run_tasks() again to go on waiting",
+            code=ReturnCode.TIMEOUT, operation="run_tasks")
+    return 0
+
+
+cdef double patience(Client client):
+    """The moment at which the time without progress is over."""
+    if client._timeout is None:
+        return FOREVER
+    return client._progress_at + <double> client._timeout
+
+
+cdef int settle(Client client, lib.gearman_return_t rc) except -1:
+    """libgearman returned an error: blame one task for it and go on, or drop the connection."""
+    cdef channel *c = &client._channel
+    cdef Py_ssize_t place
+    cdef object error = failure(c.client, rc, "run_tasks")
+    if isinstance(error, (errors.ServerError, errors.ArgumentError)) and \
+            (not c.tuned or still_ours(c)):
+        place = oldest_in_flight(client)
+        if place >= 0:
+            kind = type(error) if isinstance(error, errors.ServerError) else errors.ServerError
+            name = (<Task> client._queue[place]).function_name
+            take_back_refused(client, place, kind(
+                f"the server refused a task of function {name!r} ({error})",
+                code=error.code, operation="run_tasks", detail=error.detail))
+            check(c.client, add_marker(c), "run_tasks")
+            return 0
+    unconfirmed = drop_connection(client)
+    if isinstance(error, MemoryError):
+        raise error
+    error = lost(client, rc, str(error), unconfirmed)
+    raise error
+
+
+cdef object lost(Client client, lib.gearman_return_t rc, str reason, tuple unconfirmed):
+    """Return the exception for a connection that broke."""
+    cdef object code = ReturnCode(rc)
+    cdef object kind = errors.class_for(code)
+    if not issubclass(kind, (errors.ConnectionFailedError, errors.ProtocolError)):
+        kind = errors.ConnectionFailedError
+    if not unconfirmed:
+        fate = "no task was under way"
+    elif client.resend:
+        fate = (f"{len(unconfirmed)} tasks were sent and not acknowledged; call run_tasks() to "
+                "send them again under the same unique keys")
+    else:
+        fate = f"{len(unconfirmed)} tasks were sent and not acknowledged, and have failed"
+    return kind(f"the connection to {where(client)} broke ({reason}); {fate}",
+                code=code, operation="run_tasks", detail=reason, unconfirmed=unconfirmed)
+
+
+cdef str where(Client client):
+    if not client._servers:
+        return "the server"
+    return show_server(client._servers[client._preferred % len(client._servers)])
+
+
+cdef int end_run(Client client) except -1:
+    """Raise what was put off so that the run could go on: a refusal of the server."""
+    cdef object refusal = client._refusal
+    client._refusal = None
+    bring_back(client)
+    if refusal is not None:
+        raise refusal
+    return 0
+
+
+cdef int interrupt(Client client, object error) except -1:
+    """The run ends with error: everything is queued again, and what is not known is said."""
+    cdef tuple unconfirmed
+    account(client)
+    client._refusal = None
+    bring_back(client)
+    unconfirmed = mark_unconfirmed(client)
+    if isinstance(error, errors.GearmanError) and not error.unconfirmed:
+        error.unconfirmed = unconfirmed
+    return 0

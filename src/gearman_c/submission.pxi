@@ -1,0 +1,105 @@
+# Submission: tasks made from an iterable while earlier ones are on their way.
+
+cdef double FILL_SECONDS = 0.01     # a slow iterable does not hold back what it has given
+
+
+@cython.final
+cdef class Submission:
+    """The iterator that ``Client.submit()`` returns.
+
+    ``next()`` gives the ``Task`` of the next workload, once it is acknowledged or has failed; it
+    raises what ``Client.run_tasks()`` raises, and may then be called again. If it is dropped
+    half-way, the workloads it had read stay queued in the client.
+    """
+
+    def __init__(self):
+        raise TypeError("submissions are made by Client.submit()")
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Task task = first_done(self)
+        if task is None:
+            task = advance(self)
+        if task is None:
+            raise StopIteration
+        return task
+
+
+cdef Submission make_submission(Client client, object function, object workloads, object priority):
+    cdef Submission self = Submission.__new__(Submission)
+    if isinstance(priority, str):
+        try:
+            priority = Priority[priority.upper()]
+        except KeyError:
+            raise errors.ArgumentError(
+                f"{priority!r} is not a priority: high, normal and low are") from None
+    self._client = client
+    self._function = encode_function(function)
+    self._workloads = iter(workloads)
+    self._tasks = []
+    self._priority = Priority(priority)
+    return self
+
+
+cdef inline Task first_done(Submission self):
+    """Give out the oldest task if it is done, else None."""
+    cdef object item
+    if self._head == PyList_GET_SIZE(self._tasks):
+        return None
+    item = <object> PyList_GET_ITEM(self._tasks, self._head)
+    if (<Task> item).rec.state < CREATED:
+        return None
+    self._tasks[self._head] = None
+    self._head += 1
+    return <Task> item
+
+
+cdef Task advance(Submission self):
+    """Run the client until the oldest task is done; None when there is none left."""
+    cdef Client client = self._client
+    cdef Task task
+    begin(client, FOREVER)
+    try:
+        while True:
+            fill(self)
+            task = first_done(self)
+            if task is not None:
+                break
+            if self._head == PyList_GET_SIZE(self._tasks):
+                break
+            if client._head == PyList_GET_SIZE(client._queue):
+                end_run(client)     # the rest was refused: raises
+            step(client, FOREVER, 0 if self._workloads is None else client.max_in_flight // 10)
+    except BaseException as error:
+        interrupt(client, error)
+        raise
+    finally:
+        release(client)
+    return task
+
+
+cdef int fill(Submission self) except -1:
+    """Read workloads ahead: as many as the window takes, and no longer than FILL_SECONDS."""
+    cdef Client client = self._client
+    cdef Py_ssize_t room
+    cdef double until
+    cdef object workload
+    del self._tasks[:self._head]
+    self._head = 0
+    if self._workloads is None:
+        return 0
+    room = 2 * client.max_in_flight - PyList_GET_SIZE(self._tasks)
+    until = now() + FILL_SECONDS
+    while room > 0:
+        try:
+            workload = next(self._workloads)
+        except StopIteration:
+            self._workloads = None
+            break
+        self._tasks.append(add(client, self._function, workload, None, None, self._priority))
+        room -= 1
+        if now() >= until:
+            break
+    return 0

@@ -1,0 +1,17 @@
+"""Fixtures of servers beyond the plugin's `gearmand`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gearman_c.testing import Gearmand
+
+
+@pytest.fixture
+def durable_gearmand(gearmand_factory: Callable[..., Gearmand], tmp_path: Path) -> Gearmand:
+    """A server that keeps its queue in a file: jobs survive `kill()` and `start()`."""
+    database = tmp_path / "queue.sqlite"
+    return gearmand_factory(arguments=["-q", "libsqlite3", "--libsqlite3-db", str(database)])
