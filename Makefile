@@ -6,7 +6,7 @@ ARGS ?=
 
 # The stamps carry the Python's version: with another PYTHON the environment is made anew.
 SUFFIX := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-TAG := $(word 2,$(subst ., ,$(SUFFIX)))
+TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
@@ -39,7 +39,7 @@ lint: build $(VENV)/.lint-$(TAG)
 	$(VENV)/bin/ruff format --check .
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint src  # it calls pycodestyle by its bare name
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m mypy.stubtest gearman_c._gearman $(addprefix --allowlist ,$(wildcard tests/stubtest_allowlist.txt))
+	$(VENV)/bin/python -m mypy.stubtest gearman_c._gearman --allowlist tools/stubtest_allowlist.txt
 	$(VENV)/bin/codespell
 
 bench: build $(VENV)/.bench-$(TAG)

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from gearman_c.testing import Gearmand
 from workloads import C_PARTICIPANTS, Workload
+
+from gearman_c.testing import Gearmand
 
 HERE = Path(__file__).parent
 FUNCTION = "bench"
-SERVER_ARGUMENTS = ("--hashtable-buckets", "100003")  # the default of 991 makes the server the limit
+SERVER_ARGUMENTS = (
+    "--hashtable-buckets",
+    "100003",
+)  # the default of 991 makes the server the limit
 LIMIT = 600  # seconds for one run
 
 Measurement = dict[str, str | int | float]
@@ -26,7 +30,9 @@ def build_client() -> Path:
     """Compile client.c when it is newer than the program, and return the program."""
     program = HERE.parent / "build" / "bench" / "client"
     subprocess.run(
-        ["make", "--silent", "--directory", HERE, f"OUTPUT={program}"], check=True, env=_environment()
+        ["make", "--silent", "--directory", HERE, f"OUTPUT={program}"],
+        check=True,
+        env=_environment(),
     )
     return program
 
@@ -43,7 +49,9 @@ def run_rounds(workload: Workload, client: Path) -> Iterator[Measurement]:
 
 def run_once(participant: str, workload: Workload, client: Path) -> Measurement:
     """Run a participant; raises RuntimeError unless it and the server agree that all arrived."""
-    program = [client] if participant in C_PARTICIPANTS else [sys.executable, HERE / "participant.py"]
+    program = (
+        [client] if participant in C_PARTICIPANTS else [sys.executable, HERE / "participant.py"]
+    )
     count = workload.count_of(participant)
     with Gearmand(arguments=SERVER_ARGUMENTS) as server:
         numbers = (server.port, FUNCTION, count, workload.size)

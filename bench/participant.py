@@ -25,7 +25,7 @@ class Work(NamedTuple):
 
     address: str
     function: str
-    count: int
+    number: int
     payload: bytes
 
 
@@ -38,8 +38,8 @@ def measure(work: Work, submit: Callable[[Work], int]) -> Result:
     wall, processor = time.perf_counter(), time.process_time()
     acknowledged = submit(work)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    if acknowledged != work.count:
-        raise SystemExit(f"only {acknowledged} of {work.count} tasks were acknowledged")
+    if acknowledged != work.number:
+        raise SystemExit(f"only {acknowledged} of {work.number} tasks were acknowledged")
     return {"seconds": wall, "cpu_seconds": processor, "acknowledged": acknowledged}
 
 
@@ -49,10 +49,10 @@ def run_tasks(work: Work) -> Result:
 
     def submit(work: Work) -> int:
         with gearman_c.Client(work.address) as client:
-            for _ in range(work.count):
+            for _ in range(work.number):
                 client.add_task_background(work.function, work.payload)
             client.run_tasks()
-            return work.count - client.pending
+            return work.number - int(client.pending)
 
     return measure(work, submit)
 
@@ -64,7 +64,7 @@ def submit_stream(work: Work) -> Result:
     def submit(work: Work) -> int:
         acknowledged = 0
         with gearman_c.Client(work.address) as client:
-            for _ in client.submit(work.function, repeat(work.payload, work.count)):
+            for _ in client.submit(work.function, repeat(work.payload, work.number)):
                 acknowledged += 1
         return acknowledged
 
@@ -79,12 +79,12 @@ def add_only(work: Work) -> Result:
     client.add_task_background(work.function, work.payload).cancel()  # first-use costs
     memory = resident_bytes()
     wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(work.count):
+    for _ in range(work.number):
         client.add_task_background(work.function, work.payload)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     memory = resident_bytes() - memory
-    if client.pending != work.count:
-        raise SystemExit(f"{client.pending} of {work.count} tasks are pending")
+    if client.pending != work.number:
+        raise SystemExit(f"{client.pending} of {work.number} tasks are pending")
     client.close()
     return {"seconds": wall, "cpu_seconds": processor, "acknowledged": 0, "memory_bytes": memory}
 
@@ -97,7 +97,7 @@ def resident_bytes() -> int:
 
 def pygearman(work: Work) -> Result:
     """pygearman: everything in one submit_multiple_jobs."""
-    return measure(work, lambda work: pygearman_bulks(work, work.count))
+    return measure(work, lambda work: pygearman_bulks(work, work.number))
 
 
 def pygearman_in_bulks(work: Work) -> Result:
@@ -107,14 +107,14 @@ def pygearman_in_bulks(work: Work) -> Result:
 
 def pygearman_bulks(work: Work, bulk: int) -> int:
     """Submit with pygearman, `bulk` jobs a call; return how many got their handle."""
-    import gearman
+    import gearman  # type: ignore[import-untyped]
 
     acknowledged = 0
     client = gearman.GearmanClient([work.address])
-    for start in range(0, work.count, bulk):
+    for start in range(0, work.number, bulk):
         jobs = [
             {"task": work.function, "data": work.payload}
-            for _ in range(min(bulk, work.count - start))
+            for _ in range(min(bulk, work.number - start))
         ]
         requests = client.submit_multiple_jobs(jobs, background=True, wait_until_complete=False)
         acknowledged += sum(request.job.handle is not None for request in requests)
@@ -137,7 +137,7 @@ def main() -> None:
     module, run = PARTICIPANTS[name]
     __import__(module)  # before the clock starts
     work = Work(f"{host}:{port}", function, int(count), b"x" * int(size))
-    result: Result = {"participant": name, "count": work.count, "size": int(size)}
+    result: Result = {"participant": name, "count": work.number, "size": len(work.payload)}
     print(json.dumps(result | run(work)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness import Measurement
@@ -74,63 +74,84 @@ def cpu(run: Measurement) -> float:
     return float(run["cpu_seconds"]) / float(run["count"])
 
 
-def markdown(report: Report) -> Iterator[str]:
-    """Yield the lines of all tables."""
-    yield from _rates(report)
-    yield ""
-    yield from _ratios(report)
-    yield ""
-    yield from _costs(report)
+def memory(run: Measurement) -> float:
+    """Bytes per pending task of one run."""
+    return float(run["memory_bytes"]) / float(run["count"])
 
 
-def _rates(report: Report) -> Iterator[str]:
+def markdown(report: Report) -> str:
+    """Return all tables that have rows."""
     participants = [name for name in report.participants() if name != "gearman_c-add"]
-    yield f"| median rate | {' | '.join(participants)} |"
-    yield "|---" * (len(participants) + 1) + "|"
+    spread_columns = ("median", "quartiles", "range", "pairs")
+    tables = (
+        (("median rate", *participants), _rates(report, participants)),
+        (("workload", "participant", "as fast as", *spread_columns, "at least"), _ratios(report)),
+        (("cost", *spread_columns[:-1], "runs", "at most"), _costs(report)),
+    )
+    return "\n\n".join(_table(columns, rows) for columns, rows in tables if rows)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _rates(report: Report, participants: Sequence[str]) -> list[list[str]]:
+    rows = []
     for workload in WORKLOADS:
         cells = []
         for participant in participants:
             rates = report.rates(workload.name, participant)
             cells.append(_rate(statistics.median(rates), workload.size) if rates else "")
         if any(cells):
-            yield f"| {workload.name} | {' | '.join(cells)} |"
+            rows.append([workload.name, *cells])
+    return rows
 
 
 def _rate(tasks: float, size: int) -> str:
     return f"{tasks:,.0f}/s" if size < 10_000 else f"{tasks * size / 1e6:,.4g} MB/s"
 
 
-def _ratios(report: Report) -> Iterator[str]:
-    yield "| workload | participant | times as fast as | median | quartiles | range | pairs | at least |"
-    yield "|---|---|---|---|---|---|---|---|"
+def _ratios(report: Report) -> list[list[str]]:
+    rows = []
     for workload, participant, baseline, least in TARGETS:
         values = report.ratios(workload, participant, baseline)
         if values:
-            met = None if least is None else statistics.median(values) >= least
-            goal = _goal(least, met)
-            yield f"| {workload} | {participant} | {baseline} | {_figures(spread(values))} | {goal} |"
+            goal = _goal(least, least is None or statistics.median(values) >= least)
+            rows.append([workload, participant, baseline, *_figures(values), goal])
+    return rows
 
 
-def _costs(report: Report) -> Iterator[str]:
-    yield "| cost | median | quartiles | range | runs | at most |"
-    yield "|---|---|---|---|---|---|"
+def _costs(report: Report) -> list[list[str]]:
     added = report.runs("adding", "gearman_c-add").values()
-    nanoseconds = spread([cpu(run) * 1e9 for run in added]) if added else None
-    size = spread([float(run["memory_bytes"]) / float(run["count"]) for run in added])
-    return
+    grown = {name: report.growth(name) for name in ("c-window", "gearman_c", "gearman_c-submit")}
+    allowed = statistics.median(grown["c-window"]) if grown["c-window"] else None
+    title = f"processor time per task, {GROWTH[1]} against {GROWTH[0]}"
+    costs: list[tuple[str, list[float], float | None]] = [
+        ("adding a task, ns", [1e9 / rate(run) for run in added], ADDING_NANOSECONDS),
+        ("a pending task, bytes", [memory(run) for run in added], PENDING_BYTES),
+        *((f"{title}: {name}", values, allowed) for name, values in grown.items()),
+    ]
+    return [
+        [name, *_figures(values), _goal(limit, limit is None or statistics.median(values) <= limit)]
+        for name, values, limit in costs
+        if values
+    ]
 
 
-def _figures(values: Spread) -> str:
-    median, lower, upper, least, most, number = values
-    return (
-        f"{_figure(median)} | {_figure(lower)}-{_figure(upper)} "
-        f"| {_figure(least)}-{_figure(most)} | {number}"
-    )
+def _figures(values: Sequence[float]) -> list[str]:
+    median, lower, upper, least, most, number = spread(values)
+    return [
+        _figure(median),
+        f"{_figure(lower)}-{_figure(upper)}",
+        f"{_figure(least)}-{_figure(most)}",
+        str(number),
+    ]
 
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _goal(limit: float | None, met: bool | None) -> str:
-    return "" if limit is None else f"{limit:g} ({'met' if met else 'not met'})"
+def _goal(limit: float | None, met: bool) -> str:
+    return "" if limit is None else f"{_figure(limit)} ({'met' if met else 'not met'})"

@@ -13,9 +13,8 @@ _SLOW = ("c-manual", "pygearman", "pygearman-bulks")
 _FAST = ("c-chunks", "raw", "gearman_c-submit", "c-window", "gearman_c")
 _LARGE = ("raw", "gearman_c", "c-window")
 
-QUICK_ROUNDS = 3
-QUICK_COUNT = 50_000  # tasks at most in a quick run, and 5,000 of them for the slow
-_QUICK_SLOW_COUNT = 5_000
+_QUICK_ROUNDS = 3
+_QUICK_SLOW_COUNT = 10_000  # tasks at most for the slow in a quick run
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Workload:
 
     rounds: how often each participant runs; their k-th runs make a pair.
     counts: fewer tasks where all of them would take minutes; rates are compared, not times.
+    in_quick: whether a quick run takes it.
     """
 
     name: str
@@ -31,19 +31,18 @@ class Workload:
     size: int
     rounds: Mapping[str, int]
     counts: Mapping[str, int] = field(default_factory=dict)
+    in_quick: bool = True
 
     def count_of(self, participant: str) -> int:
         """Return how many tasks this participant submits."""
         return self.counts.get(participant, self.count)
 
-    def quick(self) -> Workload | None:
-        """Return a version that takes seconds; None if there is no sense in one."""
-        if self.count > QUICK_COUNT:
-            return None
+    def quick(self) -> Workload:
+        """Return a version that takes seconds; it has no rounds if there is no sense in one."""
         rounds = {
-            name: min(most, QUICK_ROUNDS)
+            name: min(most, _QUICK_ROUNDS)
             for name, most in self.rounds.items()
-            if self.count <= _QUICK_SLOW_COUNT or name not in _SLOW
+            if self.in_quick and (self.count <= _QUICK_SLOW_COUNT or name not in _SLOW)
         }
         return replace(self, rounds=rounds)
 
@@ -61,25 +60,21 @@ WORKLOADS = (
     Workload("10 tasks", 10, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("100 tasks", 100, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("1,000 tasks", 1_000, 100, dict.fromkeys(_SLOW + _FAST, 9)),
+    Workload("10,000 tasks", 10_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 9)),
+    Workload("50,000 tasks", 50_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 15)),
     Workload(
-        "10,000 tasks", 10_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 9)
+        "200,000 tasks",
+        200_000,
+        100,
+        {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 15),
+        in_quick=False,
     ),
-    Workload(
-        "50,000 tasks", 50_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 15)
-    ),
-    Workload(
-        "200,000 tasks", 200_000, 100, {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 15)
-    ),
-    Workload("1,000,000 tasks", 1_000_000, 100, dict.fromkeys(_FAST, 5)),
+    Workload("1,000,000 tasks", 1_000_000, 100, dict.fromkeys(_FAST, 5), in_quick=False),
     # libgearman's own socket moves 2 MB/s when payloads are large: a few tasks tell its rate.
     Workload("10 KB", 20_000, 10_000, dict.fromkeys(_LARGE, 5)),
     Workload("60 KB", 2_000, 60_000, dict.fromkeys(_LARGE, 5)),
-    Workload(
-        "1 MB", 100, 1_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 3}, {"c-window": 10}
-    ),
-    Workload(
-        "20 MB", 10, 20_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 2}, {"c-window": 1}
-    ),
+    Workload("1 MB", 100, 1_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 3}, {"c-window": 10}),
+    Workload("20 MB", 10, 20_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 2}, {"c-window": 1}),
     Workload("adding", 1_000_000, 100, {"gearman_c-add": 5}),
 )
 

@@ -295,7 +295,8 @@ class _Pair:
                 await flowing.wait()
                 allowance = self._proxy._allowance(side)
                 if allowance == 0:
-                    return await self._proxy._spent(sink)
+                    await self._proxy._spent(sink)
+                    return
                 try:
                     size = sink.send(rest[:allowance])
                 except BlockingIOError:

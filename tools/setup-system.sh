@@ -38,7 +38,13 @@ END
 fi
 if ((${#missing[@]})); then
     as_root=()
-    if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
+    if [[ $(id -u) != 0 ]]; then
+        as_root=(sudo)
+        if ! command -v sudo >/dev/null; then
+            echo "As root, run: apt-get install ${missing[*]}" >&2
+            exit 1
+        fi
+    fi
     echo "Installing Debian packages: ${missing[*]}"
     # Somebody's broken extra source is not our concern: what counts is whether the install works.
     "${as_root[@]}" apt-get update -qq </dev/null || echo "(apt-get update failed; going on)" >&2

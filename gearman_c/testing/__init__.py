@@ -258,7 +258,7 @@ class _Child:
 
     def __init__(self, command: list[str]) -> None:
         self._owner = os.getpid()
-        self._output = tempfile.TemporaryFile(buffering=0)
+        self._output = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (lives as long as we)
         environment = {k: v for k, v in os.environ.items() if k != "GEARMAN_SERVERS"}
         # A session of its own: Ctrl-C on the terminal is for Python, which then stops it.
         self._watchdog = subprocess.Popen(

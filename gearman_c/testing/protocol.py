@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Self
 _HEADER: Final = struct.Struct(">4sII")
 
 CAN_DO: Final = 1
+CANT_DO: Final = 2
 NOOP: Final = 6
 JOB_CREATED: Final = 8
 NO_JOB: Final = 10
@@ -145,7 +146,8 @@ def drain(
 
     address: "host:port". count: take at most so many; None: until the server has no more.
     result: what each job is completed with. prefetch: jobs asked for ahead. timeout: seconds
-    without an answer. When this returns, the server has worked on all the completions.
+    without an answer. When this returns, the server has worked on all the completions and
+    no longer counts this worker.
     Raises OSError (TimeoutError, ConnectionError) and ServerReplyError.
     """
     jobs: list[DrainedJob] = []
@@ -176,6 +178,8 @@ def drain(
                 else:
                     continue
                 asked -= 1
+        # Signing off first: the server counts this worker until it notices the closed socket.
+        connection.send(packet(CANT_DO, raw(function)))
         connection.synchronize()
     return jobs
 

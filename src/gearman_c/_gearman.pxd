@@ -96,6 +96,8 @@ cdef class Submission:
     cdef Client _client             # owned
     cdef bytes _function            # owned
     cdef object _workloads          # owned iterator; None when it is exhausted
+    cdef object _unique             # None, or called with a workload for its key
     cdef list _tasks                # owned: made of workloads; [.. _head) was given out
     cdef Py_ssize_t _head
+    cdef bint _filling              # workloads is being read
     cdef uint8_t _priority

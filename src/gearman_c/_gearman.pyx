@@ -42,3 +42,8 @@ def libgearman_version() -> str:
     Wraps ``gearman_version()``.
     """
     return lib.gearman_version().decode()
+
+
+def _open_channels() -> int:
+    """Return how many C clients this process has made and not freed."""
+    return open_channels

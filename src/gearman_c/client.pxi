@@ -242,7 +242,8 @@ cdef class Client:
         finally:
             release(self)
 
-    def submit(self, function, workloads, *, priority=Priority.NORMAL, background=True):
+    def submit(self, function, workloads, *, priority=Priority.NORMAL, unique=None,
+               background=True):
         """Submit a background job for each workload of an iterable, as a stream.
 
         At most ``max_in_flight`` workloads are read ahead, so the iterable may be endless and the
@@ -252,6 +253,8 @@ cdef class Client:
             function: the name of the function, as for ``add_task_background()``.
             workloads: an iterable of payloads, each a buffer or str.
             priority: a ``Priority``, or its name in any case.
+            unique: a callable that is given each workload and returns its unique key, or None to
+                have keys assigned; see ``add_task_background()``.
             background: True; foreground jobs are not submitted this way.
 
         Returns:
@@ -264,7 +267,7 @@ cdef class Client:
         enter(self)
         if not background:
             raise errors.NotSupportedError("submit() takes background jobs only")
-        return make_submission(self, function, workloads, priority)
+        return make_submission(self, function, workloads, priority, unique)
 
     def echo(self, workload, timeout=None):
         """Send a payload to every server, which sends it back: tells whether they are alive.

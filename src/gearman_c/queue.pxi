@@ -98,11 +98,14 @@ cdef bint was_handed(const record *rec) noexcept:
 
 
 cdef tuple mark_unconfirmed(Client client):
-    """Mark the tasks that a connection took and no server acknowledged; return all of them."""
+    """Mark the tasks that a connection took and no server acknowledged; return all of them.
+
+    They stand at the head of the queue: in flight, or next to be sent again.
+    """
     cdef list unconfirmed = []
     cdef object item
     cdef Task task
-    for item in client._queue[client._head:client._next]:
+    for item in client._queue[client._head:client._next + client.max_in_flight]:
         if item is None:
             continue
         task = <Task> item

@@ -68,21 +68,31 @@ cdef str show_server(tuple server):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+cdef object unresolved(tuple server, str reason):
+    return failure(NULL, lib.GEARMAN_GETADDRINFO, "connect",
+                   f"{show_server(server)}: the name does not resolve ({reason})")
+
+
 cdef list look_up(tuple server):
     """Return the addresses of a server, each as (numeric host, its sockaddr as bytes).
 
     Done here and not in libgearman, which waits for a name server wherever a connection is made,
     and knows no second address when the first one refuses.
     """
-    cdef bytes host = server[0].encode("idna" if not server[0].isascii() else "ascii")
+    cdef bytes host
     cdef bytes port = str(server[1]).encode()
-    cdef const char *host_text = host
+    cdef const char *host_text
     cdef const char *port_text = port
     cdef addrinfo hints
     cdef addrinfo *first = NULL
     cdef addrinfo *each
     cdef char numeric[NI_MAXHOST]
     cdef int rc
+    try:
+        host = server[0].encode("ascii" if server[0].isascii() else "idna")
+    except UnicodeError as error:
+        raise unresolved(server, str(error)) from None
+    host_text = host
     memset(&hints, 0, sizeof(hints))
     hints.ai_socktype = SOCK_STREAM
     hints.ai_protocol = IPPROTO_TCP
@@ -90,8 +100,7 @@ cdef list look_up(tuple server):
         rc = getaddrinfo(host_text, port_text, &hints, &first)
     if rc:
         reason = os.strerror(errno) if rc == EAI_SYSTEM else gai_strerror(rc).decode()
-        raise failure(NULL, lib.GEARMAN_GETADDRINFO, "connect",
-                      f"{show_server(server)}: the name does not resolve ({reason})")
+        raise unresolved(server, reason)
     found = []
     each = first
     while each != NULL:

@@ -10,6 +10,9 @@ cdef class Submission:
     ``next()`` gives the ``Task`` of the next workload, once it is acknowledged or has failed; it
     raises what ``Client.run_tasks()`` raises, and may then be called again. If it is dropped
     half-way, the workloads it had read stay queued in the client.
+
+    The iterable is read while nothing runs the client, so an iterable that is about to wait for
+    its own data may call ``Client.run_tasks()`` first, to have sent what it has given.
     """
 
     def __init__(self):
@@ -27,7 +30,8 @@ cdef class Submission:
         return task
 
 
-cdef Submission make_submission(Client client, object function, object workloads, object priority):
+cdef Submission make_submission(Client client, object function, object workloads, object priority,
+                                object unique):
     cdef Submission self = Submission.__new__(Submission)
     if isinstance(priority, str):
         try:
@@ -35,7 +39,10 @@ cdef Submission make_submission(Client client, object function, object workloads
         except KeyError:
             raise errors.ArgumentError(
                 f"{priority!r} is not a priority: high, normal and low are") from None
+    if unique is not None and not callable(unique):
+        raise TypeError(f"unique must be callable or None, not {type(unique).__name__}")
     self._client = client
+    self._unique = unique
     self._function = encode_function(function)
     self._workloads = iter(workloads)
     self._tasks = []
@@ -59,24 +66,31 @@ cdef inline Task first_done(Submission self):
 cdef Task advance(Submission self):
     """Run the client until the oldest task is done; None when there is none left."""
     cdef Client client = self._client
-    cdef Task task
-    begin(client, FOREVER)
-    try:
-        while True:
+    cdef Task task = None
+    if self._filling:
+        raise errors.UsageError("the workloads of a submission are being read already")
+    while task is None:
+        self._filling = True
+        try:
             fill(self)
-            task = first_done(self)
-            if task is not None:
-                break
-            if self._head == PyList_GET_SIZE(self._tasks):
-                break
+        finally:
+            self._filling = False
+        if self._head == PyList_GET_SIZE(self._tasks):
+            return None
+        begin(client, FOREVER)
+        try:
             if client._head == PyList_GET_SIZE(client._queue):
-                end_run(client)     # the rest was refused: raises
+                end_run(client)     # what is left was refused: raises
             step(client, FOREVER, 0 if self._workloads is None else client.max_in_flight // 10)
-    except BaseException as error:
-        interrupt(client, error)
-        raise
-    finally:
-        release(client)
+            if client._next < PyList_GET_SIZE(client._queue):
+                # The server works on the next window while the caller takes this one's tasks.
+                step(client, FOREVER, client.max_in_flight)
+        except BaseException as error:
+            interrupt(client, error)
+            raise
+        finally:
+            release(client)
+        task = first_done(self)
     return task
 
 
@@ -98,7 +112,9 @@ cdef int fill(Submission self) except -1:
         except StopIteration:
             self._workloads = None
             break
-        self._tasks.append(add(client, self._function, workload, None, None, self._priority))
+        self._tasks.append(add(client, self._function, workload,
+                               None if self._unique is None else self._unique(workload),
+                               None, self._priority))
         room -= 1
         if now() >= until:
             break

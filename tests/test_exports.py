@@ -1,0 +1,143 @@
+"""The public names, spelled out: a change here is a change for users."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from importlib.resources import files
+
+import pytest
+
+import gearman_c
+from gearman_c import errors
+from gearman_c.testing import Gearmand
+
+ERRORS = [
+    "ArgumentError",
+    "ConnectionFailedError",
+    "GearmanError",
+    "JobFailedError",
+    "NotSupportedError",
+    "ProtocolError",
+    "QueueFullError",
+    "ServerError",
+    "UnconfirmedError",
+    "UsageError",
+    "WaitTimeoutError",
+]
+
+NAMES = {
+    "gearman_c": [
+        *ERRORS,
+        "Client",
+        "ClientOption",
+        "Priority",
+        "ReturnCode",
+        "Submission",
+        "Task",
+        "TaskState",
+        "__version__",
+        "libgearman_version",
+    ],
+    "gearman_c.errors": ERRORS,
+    "gearman_c.testing": [
+        "DrainedJob",
+        "FunctionStatus",
+        "Gearmand",
+        "ServerReplyError",
+        "drain",
+        "find_gearmand",
+        "submit",
+        "unused_port",
+    ],
+}
+
+ATTRIBUTES: dict[type, list[str]] = {
+    gearman_c.Client: [
+        "add_server",
+        "add_servers",
+        "add_task_background",
+        "add_task_high_background",
+        "add_task_low_background",
+        "close",
+        "closed",
+        "echo",
+        "max_in_flight",
+        "on_created",
+        "pending",
+        "remove_servers",
+        "resend",
+        "run_tasks",
+        "servers",
+        "submit",
+        "timeout",
+    ],
+    gearman_c.Task: [
+        "background",
+        "cancel",
+        "context",
+        "error",
+        "function_name",
+        "is_finished",
+        "is_known",
+        "job_handle",
+        "priority",
+        "return_code",
+        "state",
+        "unique",
+        "workload",
+    ],
+    gearman_c.Submission: [],
+    Gearmand: [
+        "address",
+        "command",
+        "host",
+        "kill",
+        "log",
+        "pause",
+        "pid",
+        "port",
+        "restart",
+        "resume",
+        "running",
+        "start",
+        "status",
+        "stop",
+    ],
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_all(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert sorted(loaded.__all__) == sorted(NAMES[module])
+    assert all(hasattr(loaded, name) for name in loaded.__all__)
+
+
+@pytest.mark.parametrize("kind", ATTRIBUTES)
+def test_attributes(kind: type) -> None:
+    assert [name for name in dir(kind) if not name.startswith("_")] == ATTRIBUTES[kind]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_one_class_under_both_names(name: str) -> None:
+    assert getattr(gearman_c, name) is getattr(errors, name)
+
+
+@pytest.mark.parametrize("kind", [*ATTRIBUTES, *(getattr(errors, name) for name in ERRORS)])
+def test_everything_is_documented(kind: type) -> None:
+    assert kind.__doc__
+    # A field that Cython merely makes readable has no docstring.
+    public = set(ATTRIBUTES.get(kind, [])) - {"context", "max_in_flight", "resend"}
+    assert [name for name in public if not vars(kind)[name].__doc__] == []
+
+
+@pytest.mark.parametrize("name", ["py.typed", "_gearman.pyi"])
+def test_typed(name: str) -> None:
+    assert files(gearman_c).joinpath(name).is_file()
+
+
+def test_versions() -> None:
+    assert gearman_c.__version__ == importlib.metadata.version("gearman_c")
+    major, minor, *_ = gearman_c.libgearman_version().split(".")
+    assert (int(major), int(minor)) >= (1, 1)
