@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from fix_proxy import Proxy
 
 
+def limit(server: Gearmand, function: str, jobs: str) -> None:
+    """Limit the queue of a function; the server wants to know it first."""
+    assert server.command(f"create function {function}") == ["OK"]
+    assert server.command(f"maxqueue {function} {jobs}") == ["OK"]
+
+
 def of(tasks: list[Task], function: str) -> list[Task]:
     return [task for task in tasks if task.function_name == function]
 
@@ -64,7 +70,7 @@ def check_full(client: Client, *functions: str) -> None:
 @pytest.mark.parametrize("resend", [False, True])
 @pytest.mark.parametrize("window", [1, 2, 10, 1000])
 def test_others_go_on(gearmand: Gearmand, window: int, *, resend: bool) -> None:
-    gearmand.command("maxqueue f 3")
+    limit(gearmand, "f", "3")
     client = Client(gearmand.address, max_in_flight=window, resend=resend)
     tasks = add(client, "fgfghffffggffhhfffgh" + "gh" * 30)
     check_full(client, "f")
@@ -80,8 +86,8 @@ def test_others_go_on(gearmand: Gearmand, window: int, *, resend: bool) -> None:
 
 @pytest.mark.parametrize("window", [1, 10, 1000])
 def test_several_full(gearmand: Gearmand, window: int) -> None:
-    for name, limit in (("a", 1), ("b", 2), ("c", 5)):
-        gearmand.command(f"maxqueue {name} {limit}")
+    for name, jobs in (("a", "1"), ("b", "2"), ("c", "5")):
+        limit(gearmand, name, jobs)
     client = Client(gearmand.address, max_in_flight=window)
     tasks = add(client, "abcd" * 25)
     check_full(client, "a", "b", "c")
@@ -94,7 +100,7 @@ def test_several_full(gearmand: Gearmand, window: int) -> None:
 
 
 def test_thousands_refused(gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 700")
+    limit(gearmand, "f", "700")
     client = Client(gearmand.address)
     tasks = add(client, "f" * 5000 + "g" * 100)
     check_full(client, "f")
@@ -103,7 +109,7 @@ def test_thousands_refused(gearmand: Gearmand) -> None:
 
 
 def test_large_payloads_behind(gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 1")
+    limit(gearmand, "f", "1")
     client = Client(gearmand.address)
     tasks = [client.add_task_background("fg"[number % 2], bytes([number]) * size)
              for number, size in enumerate([10, 20_000_000, 3_000_000, 7, 0, 0, 5_000_000, 1])]
@@ -113,19 +119,19 @@ def test_large_payloads_behind(gearmand: Gearmand) -> None:
 
 
 def test_limit_raised(gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 3")
+    limit(gearmand, "f", "3")
     client = Client(gearmand.address)
     tasks = add(client, "fg" * 50)
     check_full(client, "f")
     more = add(client, "gf" * 50)  # behind the refused ones
-    gearmand.command("maxqueue f 0")
+    limit(gearmand, "f", "0")
     client.run_tasks()
     assert client.pending == 0
     check_jobs(take(gearmand, "fg"), tasks + more)
 
 
 def test_one_priority_full(gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 1 0 2")
+    limit(gearmand, "f", "1 0 2")
     client = Client(gearmand.address)
     tasks = add_tasks(client, 60, ("f", "g"))
     check_full(client, "f")
@@ -140,7 +146,7 @@ def test_one_priority_full(gearmand: Gearmand) -> None:
 
 
 def test_added_in_a_callback(gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 2")
+    limit(gearmand, "f", "2")
     client = Client(gearmand.address, max_in_flight=4)
     tasks: list[Task] = []
 
@@ -157,7 +163,7 @@ def test_added_in_a_callback(gearmand: Gearmand) -> None:
 
 
 def test_connection_cut_meanwhile(proxy: Proxy, gearmand: Gearmand) -> None:
-    gearmand.command("maxqueue f 3")
+    limit(gearmand, "f", "3")
     client = Client(proxy.address, max_in_flight=5)
     tasks = add(client, "fgf" * 40)
     told: list[Task] = []
@@ -187,7 +193,7 @@ def test_connection_cut_meanwhile(proxy: Proxy, gearmand: Gearmand) -> None:
 
 @pytest.mark.parametrize("window", [1, 10, 1000])
 def test_submit(gearmand: Gearmand, window: int) -> None:
-    gearmand.command("maxqueue f 25")
+    limit(gearmand, "f", "25")
     client = Client(gearmand.address, max_in_flight=window)
     submission = client.submit("f", (b"%d" % number for number in range(300)))
     done: list[Task] = []
@@ -211,7 +217,7 @@ def test_submit(gearmand: Gearmand, window: int) -> None:
 
 def test_submit_among_refused_tasks(gearmand: Gearmand) -> None:
     """Tasks of another function that wait do not keep a submission from its end."""
-    gearmand.command("maxqueue f 1")
+    limit(gearmand, "f", "1")
     client = Client(gearmand.address)
     tasks = add(client, "f" * 10)
     check_full(client, "f")

@@ -222,8 +222,11 @@ def test_close(proxy: Proxy, gearmand: Gearmand, *, resend: bool) -> None:
 
 
 @pytest.mark.parametrize("action", ["default", "error"])
-def test_dropped(proxy: Proxy, gearmand: Gearmand, action: str) -> None:
+def test_dropped(
+    proxy: Proxy, gearmand: Gearmand, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where Python is told to make an error of the warning."""
+    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
     client = Client(proxy.address, max_in_flight=5)
     hold_answers_back(proxy, client)
     tasks = add_tasks(client, 20)
