@@ -10,11 +10,6 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-# A sanitized extension in a plain Python: the runtime must be loaded first. Leaks are counted by the
-# extension itself (GEARMAN_C_DEBUG); the sanitizer would report what CPython never frees at exit.
-SANITIZED = LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-
 .PHONY: build demo test debug lint bench clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
@@ -32,14 +27,14 @@ test: build
 
 debug: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
-	$(SANITIZED) tools/test-installed.sh $(DEBUG_VENV)/bin/python $(ARGS)
+	tools/test-debug.sh $(DEBUG_VENV)/bin/python $(ARGS)
 
 lint: build $(VENV)/.lint-$(TAG)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	PATH="$(abspath $(VENV))/bin:$$PATH" cython-lint src  # it calls pycodestyle by its bare name
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m mypy.stubtest gearman_c._gearman --allowlist tools/stubtest_allowlist.txt
+	$(VENV)/bin/python -m mypy.stubtest gearman_c._gearman --allowlist tests/stubtest_allowlist.txt
 	$(VENV)/bin/codespell
 
 bench: build $(VENV)/.bench-$(TAG)

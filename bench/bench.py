@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import HERE, Measurement, build_client, facts, run_rounds
+from harness import HERE, Measurement, build_client, extension_digest, facts, run_rounds
 from report import Report, markdown
 from workloads import WORKLOADS, Workload
 
@@ -63,6 +63,7 @@ def run_command(options: argparse.Namespace) -> None:
     whole = not (options.quick or options.only or options.rounds)
     path = options.results or (RESULTS if whole else PARTIAL_RESULTS)
     client = build_client()
+    digest = extension_digest()
     measurements: list[Measurement] = []
     document = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,6 +76,10 @@ def run_command(options: argparse.Namespace) -> None:
         for measurement in run_rounds(workload, client):
             measurements.append(measurement)
             progress(measurement)
+        if extension_digest() != digest:
+            raise SystemExit(
+                f"bench.py: gearman_c was rebuilt while '{workload.name}' was measured"
+            )
         print(f"{workload.name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
         path.write_text(json.dumps(document, indent=1) + "\n")
     print(markdown(Report(measurements)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -85,12 +86,20 @@ def facts() -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "gearman_c": gearman_c.__version__,
+        "extension_sha256": extension_digest(),
         "libgearman": gearman_c.libgearman_version(),
         "gearmand": _first_line(Gearmand().executable, "--version"),
         "pygearman": _version("pygearman"),
         "compiler": _first_line("cc", "--version"),
         "server_arguments": SERVER_ARGUMENTS,
     }
+
+
+def extension_digest() -> str:
+    """Tell one build of the extension from another; a rebuild within a run spoils it."""
+    from gearman_c import _gearman
+
+    return hashlib.sha256(Path(_gearman.__file__).read_bytes()).hexdigest()[:16]
 
 
 def _environment() -> dict[str, str]:

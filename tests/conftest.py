@@ -66,10 +66,16 @@ def large_gearmand(gearmand_factory: Callable[..., Gearmand]) -> Gearmand:
 def run_script() -> Callable[..., str]:
     """Run Python code in a process of its own, which must end well; return what it printed.
 
-    The code may import what stands beside the tests. environment: added to our own.
+    The code may import what stands beside the tests. environment: added to our own. limit:
+    seconds until it is taken for hanging.
     """
 
-    def run(code: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    def run(
+        code: str,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        limit: float = LIMIT / 2,
+    ) -> str:
         path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         process = subprocess.run(
             [sys.executable, "-W", "error", "-X", "faulthandler", "-c", code, *arguments],
@@ -77,6 +83,7 @@ def run_script() -> Callable[..., str]:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
+            timeout=limit,
         )
         assert process.returncode == 0, process.stdout + process.stderr
         assert process.stderr == ""

@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 from fix_tasks import add_tasks, check_jobs, check_pending, held, take, wait_for
@@ -27,7 +28,9 @@ def server(gearmand_factory: Callable[..., Gearmand]) -> Iterator[Gearmand]:
         started.stop()
 
 
-def finish(client: Client, server: Gearmand, tasks: list[Task]) -> int:
+def finish(
+    client: Client, server: Gearmand, tasks: list[Task], lock: AbstractContextManager[object]
+) -> int:
     """Run until nothing is pending, restarting the server; return how often it died."""
     deaths = 0
     while client.pending:
@@ -36,10 +39,11 @@ def finish(client: Client, server: Gearmand, tasks: list[Task]) -> int:
         except ConnectionFailedError as error:
             deaths += 1
             assert all(task.state is TaskState.UNCONFIRMED for task in error.unconfirmed)
-        check_pending(client, tasks)
-        server.start()
-        acknowledged = sum(task.is_known for task in tasks)
-        assert acknowledged <= held(server) <= len(tasks)
+        with lock:
+            check_pending(client, tasks)
+            server.start()
+            acknowledged = sum(task.is_known for task in tasks)
+            assert acknowledged <= held(server) <= len(tasks)
     return deaths
 
 
@@ -54,26 +58,32 @@ def test_killed_four_times(server: Gearmand) -> None:
             server.kill()
 
     client.on_created = on_created
-    assert finish(client, server, tasks) == 4
+    assert finish(client, server, tasks, nullcontext()) == 4
     assert told == tasks
     check_jobs(take(server, FUNCTIONS), tasks, handles=False)
 
 
 def test_killed_at_work(server: Gearmand) -> None:
     """Killed by another thread, whatever it was doing."""
-    client = Client(server.address)
+    client = Client(server.address, max_in_flight=100)
     tasks = add_tasks(client, 6000, FUNCTIONS, size=50)
+    calm, through = threading.Lock(), threading.Event()
 
     def kill() -> None:
-        for limit in (400, 1900, 3300, 4700):
-            wait_for(lambda limit=limit: server.running and count(server) > limit)
-            server.kill()
+        for limit in range(400, 6000, 800):
+            wait_for(lambda limit=limit: through.is_set() or count(server) > limit)
+            if through.is_set():
+                return
+            with calm:
+                server.kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    deaths = finish(client, server, tasks)
+    deaths = finish(client, server, tasks, calm)
+    through.set()
     killer.join()
-    assert deaths == 4
+    server.start()
+    assert deaths
     check_jobs(take(server, FUNCTIONS), tasks, handles=False)
 
 

@@ -62,7 +62,7 @@ def check_full(client: Client, *functions: str) -> None:
     assert isinstance(error, ServerError)
     assert error.task.function_name in functions
     assert repr(error.task.function_name) in str(error)
-    assert "run_tasks()" in str(error)
+    assert str(error).count("call run_tasks()") == 1
     assert error.code is not None
     assert error.unconfirmed == ()
 

@@ -1,0 +1,464 @@
+"""What lives how long: cycles are collected, and memory is flat."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fix_gc import collect
+from gearman_c import Client, ConnectionFailedError, Task, TaskState, WaitTimeoutError
+from gearman_c.testing import Gearmand, drain
+
+if TYPE_CHECKING:
+    from fix_proxy import Proxy
+
+NOWHERE = "127.0.0.1:1"
+
+RunScript = Callable[..., str]
+
+measures_memory = pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the address sanitizer pads what is allocated and keeps what is freed",
+)
+
+
+class Node:
+    """Something that can be part of a cycle and be watched."""
+
+    def __init__(self, **links: object) -> None:
+        self.__dict__.update(links)
+
+
+class Text(str):
+    """A text that can be part of a cycle."""
+
+
+# Cycles
+
+
+def test_client_in_its_own_callback(gearmand: Gearmand) -> None:
+    client = Client(gearmand.address)
+    client.on_created = lambda task: client
+    client.add_task_background("f")
+    client.run_tasks()
+    watch = weakref.ref(client)
+    del client
+    collect()
+    assert watch() is None
+
+
+def test_client_in_the_context_of_its_task(gearmand: Gearmand) -> None:
+    client = Client(gearmand.address)
+    node = Node(client=client)
+    node.task = client.add_task_background("f", context=node)  # type: ignore[attr-defined]
+    client.run_tasks()
+    watches = [weakref.ref(client), weakref.ref(node)]
+    del client, node
+    collect()
+    assert [watch() for watch in watches] == [None, None]
+
+
+def test_client_in_the_context_of_a_pending_task() -> None:
+    client = Client(NOWHERE)
+    node = Node(client=client)
+    client.add_task_background("f", context=node)
+    watches = [weakref.ref(client), weakref.ref(node)]
+    with pytest.warns(ResourceWarning, match="dropped with 1 tasks pending"):
+        del client, node
+        collect()
+    assert [watch() for watch in watches] == [None, None]
+
+
+@pytest.mark.parametrize("state", ["pending", "created", "cancelled", "closed"])
+@pytest.mark.parametrize("kind", [Node, Text])
+def test_task_in_its_own_context(gearmand: Gearmand, kind: Any, state: str) -> None:
+    """A subclass of a type that is in no cycle can be in one."""
+    context = kind()
+    with Client(gearmand.address) as client:
+        context.task = client.add_task_background("f", context=context)
+        watch = weakref.ref(context)
+        if state == "created":
+            client.run_tasks()
+        elif state == "cancelled":
+            context.task.cancel()
+            client.run_tasks()
+        elif state == "closed":
+            client.close()
+        del context
+        collect()
+        assert (watch() is None) is (state != "pending")
+    collect()
+    assert watch() is None
+
+
+@pytest.mark.parametrize("context", [None, "text", []])
+def test_task_in_its_own_error(proxy: Proxy, context: object) -> None:
+    with Client(proxy.address, resend=False) as client:
+        client.add_task_background("f")
+        client.run_tasks()
+        proxy.stall(to_server=False)
+        task = client.add_task_background("f", context=context)
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        proxy.cut()
+        proxy.resume()
+        with pytest.raises(ConnectionFailedError):
+            client.run_tasks()
+        assert task.state is TaskState.FAILED
+        assert task.error.task is task  # type: ignore[union-attr]
+    watch = weakref.ref(task.error)
+    del task
+    collect()
+    assert watch() is None
+
+
+def test_exception_that_holds_its_client(gearmand: Gearmand) -> None:
+    """The frames in the traceback hold the client, whose task holds the exception."""
+
+    class RaisedError(Exception):
+        pass
+
+    def on_created(task: Task) -> None:
+        raise task.context
+
+    client = Client(gearmand.address)
+    client.on_created = on_created
+    client.add_task_background("f", context=RaisedError())
+    try:
+        client.run_tasks()
+    except RaisedError as error:
+        watches = [weakref.ref(client), weakref.ref(error)]
+    del client
+    collect()
+    assert [watch() for watch in watches] == [None, None]
+
+
+def test_submission_in_its_own_source(gearmand: Gearmand) -> None:
+    held: dict[str, object] = {}
+
+    def source(held: dict[str, object]) -> Iterator[str]:
+        yield "one"
+        yield str(held)
+
+    client = Client(gearmand.address)
+    generator = source(held)
+    held["submission"] = client.submit("f", generator)
+    client.on_created = held.get  # type: ignore[assignment]
+    next(held["submission"])  # type: ignore[call-overload]
+    client.run_tasks()
+    watches = [weakref.ref(client), weakref.ref(generator)]
+    del client, generator, held, source
+    collect()
+    assert [watch() for watch in watches] == [None, None]
+
+
+def test_contexts_go_with_their_tasks(gearmand: Gearmand) -> None:
+    """Once a task is acknowledged, its client holds neither it nor its context."""
+    with Client(gearmand.address) as client:
+        nodes = [Node() for _ in range(3000)]
+        watches = [weakref.ref(node) for node in nodes]
+        for node in nodes:
+            client.add_task_background("f", context=node)
+        del node, nodes
+        assert all(watch() for watch in watches)
+        client.run_tasks()
+        assert not any(watch() for watch in watches)
+
+
+def test_callbacks_go_with_their_client() -> None:
+    class Callback:
+        def __call__(self, task: Task) -> None: ...
+
+    callback = Callback()
+    watch = weakref.ref(callback)
+    client = Client(NOWHERE)
+    client.on_created = callback
+    del callback
+    assert watch() is not None
+    client.on_created = None
+    assert watch() is None
+    client.on_created = Callback()
+    watch = weakref.ref(client.on_created)
+    del client
+    assert watch() is None
+
+
+def test_source_goes_when_it_is_exhausted(gearmand: Gearmand) -> None:
+    def source() -> Iterator[str]:
+        yield "one"
+
+    with Client(gearmand.address) as client:
+        generator = source()
+        watch = weakref.ref(generator)
+        submission = client.submit("f", generator)
+        del generator
+        assert watch() is not None
+        assert len(list(submission)) == 1
+        assert watch() is None
+
+
+@pytest.mark.parametrize("way", ["close", "drop", "lose", "refuse"])
+def test_no_objects_left(
+    gearmand: Gearmand, proxy: Proxy, flat_objects: Callable[..., Any], way: str
+) -> None:
+    """However 50 clients with 20 tasks each come to their end."""
+
+    def once() -> None:
+        client = Client(NOWHERE if way == "refuse" else proxy.address)
+        client.on_created = lambda task: client
+        for number in range(20):
+            client.add_task_background("f", str(number), context=[number, client])
+        try:
+            client.run_tasks()
+            list(client.submit("f", ["a"] * 20))
+        except ConnectionFailedError:
+            client.close()
+        if way == "lose":
+            client.add_task_background("f", context=client)
+            proxy.cut()
+            client.run_tasks()
+        if way == "close":
+            client.close()
+
+    once()
+    with flat_objects():
+        for _ in range(50):
+            once()
+    if way != "refuse":
+        assert gearmand.status()["f"].total == 51 * (41 if way == "lose" else 40)
+
+
+def test_no_descriptors_left(gearmand: Gearmand) -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    def once() -> None:
+        with Client(gearmand.address) as client:
+            client.add_task_background("f")
+            client.run_tasks()
+            client.echo("x")
+        with Client(NOWHERE) as client:
+            client.add_task_background("f")
+            with pytest.raises(ConnectionFailedError):
+                client.run_tasks()
+
+    once()
+    before = descriptors()
+    for _ in range(50):
+        once()
+    assert descriptors() == before
+
+
+# What the collector has to look at
+
+
+@pytest.mark.parametrize("context", [None, "text", b"bytes", 10**30, 1.5])
+def test_tasks_that_can_be_in_no_cycle_are_not_tracked(context: object) -> None:
+    """Else every collection would walk the whole queue."""
+    with Client(NOWHERE) as client:
+        assert not gc.is_tracked(client.add_task_background("f", "payload", context=context))
+
+
+@pytest.mark.parametrize("context", [[], {}, (1,), object(), Text("text"), print])
+def test_other_tasks_are_tracked(context: object) -> None:
+    with Client(NOWHERE) as client:
+        assert gc.is_tracked(client.add_task_background("f", "payload", context=context))
+
+
+# Dropped clients
+
+
+def test_dropped_with_tasks_pending() -> None:
+    client = Client("h:1")
+    tasks = [client.add_task_background("f") for _ in range(3)]
+    with pytest.warns(ResourceWarning, match="dropped with 3 tasks pending") as caught:
+        del client
+        collect()
+    assert len(caught) == 1
+    assert {task.state for task in tasks} == {TaskState.CANCELLED}
+
+
+def test_dropped_without_tasks_pending(gearmand: Gearmand) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        client = Client(NOWHERE)
+        del client
+        client = Client(gearmand.address)
+        client.add_task_background("f")
+        client.run_tasks()
+        del client
+        client = Client(NOWHERE)
+        client.add_task_background("f").cancel()
+        del client
+        client = Client(NOWHERE)
+        client.add_task_background("f")
+        client.close()
+        del client
+        collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
+@pytest.mark.parametrize("where", ["client", "holder = {'client': client}; holder['me'] = holder"])
+def test_pending_at_the_end_of_python(run_script: RunScript, where: str) -> None:
+    """It must not end with anything worse than the warning, which is off here."""
+    code = f"""
+import warnings
+warnings.simplefilter("ignore")
+from gearman_c import Client
+client = Client("127.0.0.1:1")
+task = client.add_task_background("f", context=client)
+{where}
+"""
+    assert run_script(code) == ""
+
+
+# Memory
+
+ROUNDS = """
+import gc, sys
+from fix_gc import resident
+from gearman_c import Client
+
+def one_client(client, tasks=5000):
+    for number in range(tasks):
+        client.add_task_background("f", b"x" * 100, context=number)
+    client.run_tasks()
+
+def new_clients(_):
+    with Client(sys.argv[1]) as client:
+        one_client(client)
+
+def submit(client):
+    for task in client.submit("f", (b"x" * 100 for _ in range(5000))):
+        pass
+
+def callbacks(client):
+    client.on_created = lambda task: task.job_handle
+    one_client(client)
+
+def contexts(client):
+    for number in range(5000):
+        client.add_task_background("f", context=[client])
+    client.run_tasks()
+
+one_round = globals()[sys.argv[2]]
+with Client(sys.argv[1]) as client:
+    for number in range(34):
+        one_round(client)
+        if number == 3:
+            gc.collect()
+            before = resident()
+gc.collect()
+print(resident() - before)
+"""
+
+
+@measures_memory
+@pytest.mark.parametrize("way", ["one_client", "new_clients", "submit", "callbacks", "contexts"])
+def test_rounds(large_gearmand: Gearmand, run_script: RunScript, way: str) -> None:
+    growth = int(run_script(ROUNDS, large_gearmand.address, way))
+    assert growth < 3 << 20
+    assert large_gearmand.status()["f"].total == 34 * 5000
+
+
+PENDING = """
+import sys
+from fix_gc import resident
+from gearman_c import Client
+payload = b"x" * 100_000
+with Client("127.0.0.1:1") as client:
+    for _ in range(1000):
+        client.add_task_background("f", payload)
+    before = resident()
+    for _ in range(200_000):
+        client.add_task_background("f", payload)
+    print((resident() - before) / 200_000)
+"""
+
+
+@measures_memory
+def test_memory_of_a_pending_task(run_script: RunScript) -> None:
+    """In bytes, beyond the payload, which all of them share."""
+    assert float(run_script(PENDING)) < 300
+
+
+STREAM = """
+import socket, sys, time
+from fix_gc import resident
+from gearman_c import Client
+address, count, size, ahead, step = sys.argv[1], *map(int, sys.argv[2:])
+host, port = address.split(":")
+
+def held_by_the_server():
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"status\\r\\n")
+        lines = connection.makefile()
+        rows = [row.split() for row in iter(lines.readline, ".\\n")]
+    return sum(int(row[1]) for row in rows)
+
+def source():
+    global most
+    filling = b"x" * (size - 10)
+    for number in range(count):
+        if number % step == 0:
+            while held_by_the_server() > ahead:
+                time.sleep(0.001)
+            most = max(most, resident())
+        yield b"%010d" % number + filling
+
+most = before = resident()
+with Client(address) as client:
+    for number, task in enumerate(client.submit("f", source())):
+        if number % step == 0:
+            most = max(most, resident())
+    assert number == count - 1
+print(most - before)
+"""
+
+
+def stream(
+    server: Gearmand, run_script: RunScript, *, count: int, size: int, ahead: int, step: int
+) -> int:
+    """Submit so many payloads while another thread takes them off; return the most memory added.
+
+    ahead: jobs that the server may hold before the source waits: its memory is bounded too.
+    """
+    numbers: list[int] = []
+    arguments = [str(each) for each in (count, size, ahead, step)]
+    with ThreadPoolExecutor(1) as executor:
+        script = executor.submit(run_script, STREAM, server.address, *arguments, limit=500)
+        while len(numbers) < count:
+            ended = script.done()
+            jobs = drain(server.address, "f", min(ahead, count - len(numbers)), prefetch=step)
+            assert all(len(job.workload) == size for job in jobs)
+            numbers += [int(job.workload[:10]) for job in jobs]
+            if ended and not jobs:
+                break
+        growth = int(script.result())
+    assert numbers == list(range(count))
+    return growth
+
+
+@measures_memory
+@pytest.mark.slow
+def test_a_million_small_payloads(large_gearmand: Gearmand, run_script: RunScript) -> None:
+    growth = stream(
+        large_gearmand, run_script, count=1_000_000, size=1000, ahead=50_000, step=1000
+    )
+    assert growth < 24 << 20
+
+
+@measures_memory
+@pytest.mark.slow
+def test_a_hundred_large_payloads(gearmand: Gearmand, run_script: RunScript) -> None:
+    """A few of them at a time: the one being made, those in the window, the copy in libgearman."""
+    size = 50 << 20
+    growth = stream(gearmand, run_script, count=100, size=size, ahead=2, step=1)
+    assert growth < 6 * size
