@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar, final
 from typing_extensions import Buffer
 
 from .enums import Priority, ReturnCode, TaskState
+from .errors import GearmanError
 
 _Workload = TypeVar("_Workload", bound=str | Buffer)
 
@@ -108,7 +109,7 @@ class Task:
     @property
     def return_code(self) -> ReturnCode: ...
     @property
-    def error(self) -> BaseException | None: ...
+    def error(self) -> GearmanError | None: ...
     @property
     def is_known(self) -> bool: ...
     @property

@@ -308,7 +308,7 @@ def test_payloads_that_are_gone(gearmand: Gearmand) -> None:
     memory.close()
     with Client(gearmand.address) as client:
         for payload in (view, memory):
-            with pytest.raises(ValueError, match="released|closed"):
+            with pytest.raises(ValueError, match=r"released|closed"):
                 client.add_task_background("f", payload)
         still_works(client, gearmand)
 

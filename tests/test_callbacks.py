@@ -105,9 +105,7 @@ def test_a_submission_tells_too(gearmand: Gearmand) -> None:
 @pytest.mark.parametrize("error", [CallbackError, KeyboardInterrupt, SystemExit, StopIteration])
 @pytest.mark.parametrize("place", [0, 1, 700, 2499])
 @pytest.mark.parametrize("window", [1, 1000])
-def test_exception(
-    gearmand: Gearmand, window: int, place: int, error: type[BaseException]
-) -> None:
+def test_exception(gearmand: Gearmand, window: int, place: int, error: type[BaseException]) -> None:
     """It ends the run; the next run tells of the task after it."""
     told: list[Task] = []
 
@@ -236,7 +234,7 @@ def test_adding_many(gearmand: Gearmand) -> None:
     check_server(gearmand, more, "g")
 
 
-@pytest.mark.parametrize("what", ["run", "close", "submit", "exit"])
+@pytest.mark.parametrize("what", ["run", "close", "exit"])
 def test_forbidden(gearmand: Gearmand, what: str) -> None:
     """UsageError, which the callback may catch; the run goes on."""
     refused: list[Task] = []
@@ -245,7 +243,6 @@ def test_forbidden(gearmand: Gearmand, what: str) -> None:
         calls: dict[str, Callable[[], object]] = {
             "run": client.run_tasks,
             "close": client.close,
-            "submit": lambda: next(client.submit("g", ["x"])),
             "exit": lambda: client.__exit__(None, None, None),
         }
         with pytest.raises(UsageError):
@@ -258,9 +255,26 @@ def test_forbidden(gearmand: Gearmand, what: str) -> None:
         client.run_tasks()
         assert refused == tasks
         assert not client.closed
-        # What next() had read when it was refused is in the queue, as after any other error.
-        client.on_created = None
+    check_server(gearmand, tasks)
+
+
+def test_submission_from_a_callback(gearmand: Gearmand) -> None:
+    """Refused before anything is read from its source, so it can be done later."""
+    workloads = iter(["a", "b"])
+
+    def on_created(task: Task) -> None:
+        if task.function_name == "f":
+            with pytest.raises(UsageError):
+                next(submission)
+
+    with Client(gearmand.address) as client:
+        client.on_created = on_created
+        submission = client.submit("g", workloads)
+        tasks = add_all(client, 5)
         client.run_tasks()
+        assert "g" not in gearmand.status()
+        assert next(workloads) == "a"
+        assert [task.workload for task in submission] == [b"b"]
     check_server(gearmand, tasks)
 
 

@@ -71,7 +71,7 @@ BAD_SERVERS = [
     ("h:+1", ArgumentError),
     ("h: 1", ArgumentError),
     ("h:1_0", ArgumentError),
-    ("h:١", ArgumentError),
+    ("h:\N{ARABIC-INDIC DIGIT ONE}", ArgumentError),
     ("h:0", ArgumentError),
     ("h:65536", ArgumentError),
     ("h:99999999999999999999", ArgumentError),

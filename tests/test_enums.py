@@ -33,7 +33,7 @@ def test_return_codes_are_complete() -> None:
 
 
 def test_client_options_are_known(c_client: ctypes.c_void_p) -> None:
-    """libgearman takes each option that can be set, and shows it under the same bit."""
+    """The library takes each option that can be set, and shows it under the same bit."""
     assert library.gearman_client_options(c_client) == ClientOption.ALLOCATED
     settable = ClientOption.NON_BLOCKING | ClientOption.UNBUFFERED_RESULT
     settable |= ClientOption.FREE_TASKS | ClientOption.GENERATE_UNIQUE

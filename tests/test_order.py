@@ -1,4 +1,4 @@
-"""First in, first out, for each function and priority, whatever the sizes; and who has which handle."""
+"""First in, first out, for each function and priority and any sizes; whose handle is whose."""
 
 from __future__ import annotations
 

@@ -96,6 +96,17 @@ def test_reads_no_more_than_two_windows_ahead(gearmand: Gearmand, window: int) -
     assert source.read == 5000
 
 
+def test_reads_few_large_payloads_ahead(proxy: Proxy) -> None:
+    """The window is one of bytes too, however fast the source and however slow the server."""
+    size = 4 << 20
+    proxy.slow(50_000_000)
+    source = Counted(bytes([number]) * size for number in range(60))
+    with Client(proxy.address) as client:
+        ahead = [(source.read - given) * size for given, _ in enumerate(client.submit("f", source))]
+    assert max(ahead) <= 128 << 20
+    assert [job.workload[0] for job in drain(proxy.address, "f")] == list(range(60))
+
+
 def test_nothing_is_read_or_sent_before_the_first_next(proxy: Proxy) -> None:
     source = Counted(numbers(10))
     with Client(proxy.address) as client:
@@ -113,7 +124,9 @@ def test_endless(gearmand: Gearmand) -> None:
     """What was read and not given out when the loop is left is pending, and can be sent."""
     source = Counted(str(number) for number in itertools.count())
     with Client(gearmand.address) as client:
-        given = [task.workload.decode() for task in itertools.islice(client.submit("f", source), 5000)]
+        given = [
+            task.workload.decode() for task in itertools.islice(client.submit("f", source), 5000)
+        ]
         assert given == numbers(5000)
         gc.collect()
         assert 5000 <= source.read <= 5000 + 2 * client.max_in_flight
@@ -207,7 +220,9 @@ def test_bad_key_in_the_middle(gearmand: Gearmand) -> None:
             for task in submission:
                 tasks.append(task)
         tasks += submission
-    assert [task.unique for task in tasks] == [f"key {number}" for number in range(10) if number != 5]
+    assert [task.unique for task in tasks] == [
+        f"key {number}" for number in range(10) if number != 5
+    ]
     assert len(drain(gearmand.address, "f")) == 9
 
 
@@ -413,5 +428,3 @@ def test_generator_is_closed_with_the_submission(gearmand: Gearmand) -> None:
         gc.collect()
         assert closed == [True]
         client.run_tasks()
-
-

@@ -193,13 +193,13 @@ def test_failed(gearmand: Gearmand, proxy: Proxy) -> None:
         with pytest.raises(ConnectionFailedError) as caught:
             client.run_tasks()
         assert caught.value.unconfirmed == (task,)
-        check(task, TaskState.FAILED)
+        check(task, TaskState.FAILED, code=ReturnCode.LOST_CONNECTION)
         assert isinstance(task.error, UnconfirmedError)
         assert task.error.task is task
         assert task.cancel() is False
         assert client.pending == 0
         client.run_tasks()
-        check(task, TaskState.FAILED)
+        check(task, TaskState.FAILED, code=ReturnCode.LOST_CONNECTION)
     assert gearmand.status()["f"].total == 1
 
 
@@ -212,7 +212,7 @@ def test_unconfirmed_when_the_client_closes(proxy: Proxy) -> None:
         client.run_tasks(timeout=0.2)
     unsent = client.add_task_background("f", "y")
     client.close()
-    check(sent, TaskState.FAILED)
+    check(sent, TaskState.FAILED, code=ReturnCode.LOST_CONNECTION)
     assert isinstance(sent.error, UnconfirmedError)
     check(unsent, TaskState.CANCELLED)
 
@@ -290,9 +290,10 @@ def test_a_task_outlives_its_client(gearmand: Gearmand) -> None:
 def test_a_pending_task_outlives_its_client() -> None:
     client = Client(NOWHERE)
     task = client.add_task_background("f", b"payload", context=[1])
+    clients = [client]
+    del client
     with pytest.warns(ResourceWarning, match="1 tasks pending"):
-        del client
-        gc.collect()
+        clients.clear()
     check(task, TaskState.CANCELLED)
     assert (task.workload, task.context) == (b"payload", [1])
     assert task.cancel() is True

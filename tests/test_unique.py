@@ -1,4 +1,4 @@
-"""Unique keys: distinct where the binding assigns them, joined by the server where the user does."""
+"""Unique keys: distinct where the binding assigns them, joined where the user gives them."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_hash_key_is_the_one_of_libgearman(gearmand: Gearmand, workload: bytes) 
 
 @pytest.mark.parametrize("key", ["#", "-"])
 def test_equal_payloads_join(gearmand: Gearmand, key: str) -> None:
-    """"#": by the hash that libgearman makes; "-": gearmand compares the payloads."""
+    """With "#" by the hash that libgearman makes; with "-" gearmand compares the payloads."""
     with Client(gearmand.address) as client:
         tasks = [
             client.add_task_background("f", f"payload {number % 3}", unique=key)

@@ -6,9 +6,10 @@ reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 
 # detect_leaks: CPython leaves much unfreed at exit; the extension counts what is its own.
+# allocator_may_return_null: a failing malloc is what the MemoryError tests are about.
 # handle_*: faulthandler would take these signals away from the sanitizer.
 # log_path: pytest captures what is written to descriptor 2, and loses it when the process dies.
-asan=detect_leaks=0:handle_segv=2:handle_sigbus=2:log_path=$reports/report
+asan=detect_leaks=0:allocator_may_return_null=1:handle_segv=2:handle_sigbus=2:log_path=$reports/report
 ubsan=halt_on_error=1:print_stacktrace=1:log_path=$reports/report
 
 # The interpreter is not sanitized, so the runtime must be loaded before anything else. Without

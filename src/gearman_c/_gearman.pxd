@@ -35,7 +35,8 @@ cdef struct record:
     size_t size                     # R of the payload, for bytes_in_flight
     uint64_t number                 # G counts the tasks of this process: their order, and part of
     uint32_t key_generation         # G   the key where the user gave none (keys.pxi); else 0
-    uint32_t hashed                 # R the key that libgearman made for "#"; 0 until then
+    uint32_t hashed                 # R the key that libgearman made for "#",
+    uint8_t is_hashed               # R   if it has
     uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
@@ -64,6 +65,7 @@ cdef class Client:
     cdef channel _channel           # embedded
     cdef staged *_staged            # owned: room for max_in_flight rows
     cdef readonly Py_ssize_t max_in_flight
+    cdef Py_ssize_t _window         # how many of them are used; see widen() in run.pxi
     cdef readonly bint resend
     cdef object _timeout            # None or float, seconds
     cdef tuple _servers             # of (host, port)
@@ -99,5 +101,6 @@ cdef class Submission:
     cdef object _unique             # None, or called with a workload for its key
     cdef list _tasks                # owned: made of workloads; [.. _head) was given out
     cdef Py_ssize_t _head
+    cdef size_t _payload            # bytes of those that were not
     cdef bint _filling              # workloads is being read
     cdef uint8_t _priority

@@ -16,6 +16,8 @@ from libc.stdlib cimport free, malloc, strtoul
 from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
 
 import os
+import re
+import warnings
 from _thread import allocate_lock
 from . import errors
 from .enums import Priority, ReturnCode, TaskState

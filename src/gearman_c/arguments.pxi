@@ -58,7 +58,7 @@ cdef bytes copy_workload(object workload):
         raise TypeError(
             f"the workload must be str or a buffer such as bytes, not {type(workload).__name__}"
         ) from None
-    if "O" in view.format:
+    if "O" in re.sub(":[^:]*:", "", view.format):   # names of fields stand between colons
         raise TypeError("the workload holds Python objects; serialize it first")
     return view.tobytes()
 
@@ -69,6 +69,12 @@ cdef double read_timeout(object timeout) except -2:
         return -1
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be seconds or None, not {type(timeout).__name__}")
-    if not timeout >= 0:
-        raise errors.ArgumentError(f"timeout is {timeout}; it must be 0 or more seconds, or None")
-    return timeout
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        seconds = -1
+    if not seconds >= 0:
+        raise errors.ArgumentError(
+            f"timeout is {timeout:.6g}; it must be 0 or more seconds, or None"
+            if isinstance(timeout, float) else "timeout must be 0 or more seconds, or None")
+    return seconds

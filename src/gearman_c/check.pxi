@@ -9,13 +9,20 @@ cdef str tidy(const char *message):
     return head
 
 
+cdef object code_of(lib.gearman_return_t rc):
+    try:
+        return ReturnCode(rc)
+    except ValueError:              # a later libgearman may have more
+        return ReturnCode.UNKNOWN_STATE
+
+
 cdef object failure(lib.gearman_client_st *client, lib.gearman_return_t rc, str operation,
                     str message=None):
     """Return, not raise, the exception for rc; message replaces libgearman's own words."""
     cdef const char *detail = lib.gearman_client_error(client) if client != NULL else NULL
     if rc == lib.GEARMAN_MEMORY_ALLOCATION_FAILURE:
         return MemoryError()
-    code = ReturnCode(rc)
+    code = code_of(rc)
     if message is None:
         message = tidy(detail) or code.name
     return errors.class_for(code)(

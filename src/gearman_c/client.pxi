@@ -1,5 +1,6 @@
 # Client: the queue, its servers, and the runs that bring one to the other.
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class Client:
     """Submits jobs to Gearman servers.
@@ -17,7 +18,8 @@ cdef class Client:
             ``localhost:4730``. One server at a time is used: the first that takes the connection.
         timeout: seconds without any progress after which a run gives up its connection and raises
             ``WaitTimeoutError``; None waits for ever.
-        max_in_flight: how many tasks may be sent and not yet acknowledged.
+        max_in_flight: how many tasks may be sent and not yet acknowledged. A near server gets
+            fewer at a time, which is faster there.
         resend: whether tasks that were sent, but not acknowledged when the connection broke, are
             sent again by the next run, under the same unique key: the server joins them to the job
             as long as it is queued. If False they fail with ``UnconfirmedError`` instead.
@@ -32,6 +34,7 @@ cdef class Client:
         self._refused = []
         self._held = []
         self._untold = []
+        self._last_function = self._lock    # nothing that a user can give as a name
         self._servers = ()
         self._closed = True             # until __init__ has run
         self._channel.descriptor = -1
@@ -50,6 +53,7 @@ cdef class Client:
         self._servers = tuple(dict.fromkeys(read_servers(servers)))
         self.timeout = timeout
         self.max_in_flight = max_in_flight
+        self._window = min(NARROW_WINDOW, self.max_in_flight)
         self.resend = bool(resend)
         self._staged = <staged *> malloc(max_in_flight * sizeof(staged))
         if self._staged == NULL:
@@ -66,7 +70,6 @@ cdef class Client:
             return
         count = self._channel.pending
         if count and self._generation == generation:
-            import warnings
             warnings.warn(f"a gearman_c.Client was dropped with {count} tasks pending; call "
                           "run_tasks() to send them, or close() to give them up",
                           ResourceWarning, source=self)
@@ -83,6 +86,9 @@ cdef class Client:
         where = ",".join([show_server(server) for server in self._servers])
         state = "closed" if self._closed else f"{self.pending} pending"
         return f"<gearman_c.Client {where} {state}>"
+
+    def __reduce__(self):
+        raise TypeError("a Client belongs to its process; make another one there")
 
     # Servers
 
@@ -246,7 +252,7 @@ cdef class Client:
                background=True):
         """Submit a background job for each workload of an iterable, as a stream.
 
-        At most ``max_in_flight`` workloads are read ahead, so the iterable may be endless and the
+        At most twice ``max_in_flight`` workloads are read ahead, so it may be endless and the
         memory stays flat.
 
         Args:
@@ -307,8 +313,7 @@ cdef class Client:
         if self._closed:
             return
         if self._generation == generation:
-            if self._runner == PyThread_get_thread_ident():
-                raise errors.UsageError("close() was called in a callback of the same client")
+            refuse_callbacks(self)
             self._closing = True
             try:
                 with self._lock:

@@ -20,7 +20,7 @@ cdef int shut(Client client) except -1:
         if task.rec.state == UNCONFIRMED:
             fail_task(task, errors.UnconfirmedError(
                 "the client was closed before the server acknowledged the task; it may have the "
-                "job", task=task))
+                "job", code=ReturnCode.LOST_CONNECTION, operation="close", task=task))
         elif task.rec.state == PENDING:
             leave_queue(task, CANCELLED)
     client._queue = []

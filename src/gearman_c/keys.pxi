@@ -27,6 +27,9 @@ cdef int write_key(const record *rec, char *key) noexcept:
     cdef char digits[16]
     cdef int count = 0, length = 17
     cdef uint64_t number = rec.number
+    if rec.key_generation == 0:     # a Task that no client made
+        key[0] = 0
+        return 0
     memcpy(key, PyBytes_AS_STRING(<bytes> key_prefixes[rec.key_generation - 1]), 16)
     key[16] = c"-"
     while True:

@@ -10,7 +10,7 @@ cdef extern from "<signal.h>" nogil:
     int pthread_sigmask(int, const sigset_t *, sigset_t *)
 
 cdef double SLICE = 0.1             # seconds; how long Python waits for its turn at the most
-cdef size_t WINDOW_BYTES = 32 << 20     # payload in flight; one task may exceed it
+cdef size_t WINDOW_BYTES = 4 << 20      # payload in flight; one task may exceed it
 
 ctypedef lib.gearman_task_st *(*add_function)(
     lib.gearman_client_st *, lib.gearman_task_st *, void *, const char *, const char *,
@@ -57,6 +57,7 @@ cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noex
             return rc if rc != lib.GEARMAN_SUCCESS else lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
         if row.unique[0] == c"#" and row.unique[1] == 0:
             row.rec.hashed = <uint32_t> strtoul(lib.gearman_task_unique(row.rec.task), NULL, 10)
+            row.rec.is_hashed = True
         c.in_flight += 1
         c.bytes_in_flight += row.rec.size
     return rc

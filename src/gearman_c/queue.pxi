@@ -1,12 +1,24 @@
 # The client's queue seen from Python: which tasks go next, which are done, which come back.
 # Everything here holds the GIL.
 
+cdef bint has_waiting(Client client) except -1:
+    """Whether a task waits to be sent; steps over those that were cancelled or have failed."""
+    cdef list queue = client._queue
+    cdef object item
+    while client._next < PyList_GET_SIZE(queue):
+        item = <object> PyList_GET_ITEM(queue, client._next)
+        if item is not None and (<Task> item).rec.state < CREATED:
+            return True
+        client._next += 1
+    return False
+
+
 cdef Py_ssize_t stage(Client client) except -1:
     """Fill the batch with the next tasks, as far as the window has room; return how many."""
     cdef channel *c = &client._channel
     cdef list queue = client._queue
     cdef Py_ssize_t count = 0, size = PyList_GET_SIZE(queue)
-    cdef Py_ssize_t room = client.max_in_flight - <Py_ssize_t> c.in_flight
+    cdef Py_ssize_t room = client._window - <Py_ssize_t> c.in_flight
     cdef size_t payload = c.bytes_in_flight
     cdef object item
     cdef Task task
@@ -74,6 +86,8 @@ cdef int tell(Client client) except -1:
             client._on_created(untold[count - 1])
     finally:
         del untold[:count]
+    if client._on_created is None:
+        untold.clear()              # it was removed: nobody wants to know
     return 0
 
 
@@ -142,7 +156,7 @@ cdef tuple drop_connection(Client client):
         for item in unconfirmed:
             fail_task(<Task> item, errors.UnconfirmedError(
                 "the connection broke before the server acknowledged the task; it may have the "
-                "job", task=item))
+                "job", code=ReturnCode.LOST_CONNECTION, operation="run_tasks", task=item))
     return unconfirmed
 
 

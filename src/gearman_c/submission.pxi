@@ -3,6 +3,7 @@
 cdef double FILL_SECONDS = 0.01     # a slow iterable does not hold back what it has given
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class Submission:
     """The iterator that ``Client.submit()`` returns.
@@ -18,11 +19,17 @@ cdef class Submission:
     def __init__(self):
         raise TypeError("submissions are made by Client.submit()")
 
+    def __reduce__(self):
+        raise TypeError("a Submission belongs to its client; it cannot be copied or pickled")
+
     def __iter__(self):
         return self
 
     def __next__(self):
-        cdef Task task = first_done(self)
+        cdef Task task
+        if self._client is None:
+            raise TypeError("submissions are made by Client.submit()")
+        task = first_done(self)
         if task is None:
             task = advance(self)
         if task is None:
@@ -33,12 +40,6 @@ cdef class Submission:
 cdef Submission make_submission(Client client, object function, object workloads, object priority,
                                 object unique):
     cdef Submission self = Submission.__new__(Submission)
-    if isinstance(priority, str):
-        try:
-            priority = Priority[priority.upper()]
-        except KeyError:
-            raise errors.ArgumentError(
-                f"{priority!r} is not a priority: high, normal and low are") from None
     if unique is not None and not callable(unique):
         raise TypeError(f"unique must be callable or None, not {type(unique).__name__}")
     self._client = client
@@ -46,8 +47,16 @@ cdef Submission make_submission(Client client, object function, object workloads
     self._function = encode_function(function)
     self._workloads = iter(workloads)
     self._tasks = []
-    self._priority = Priority(priority)
+    self._priority = read_priority(priority)
     return self
+
+
+cdef int read_priority(object priority) except -1:
+    try:
+        return Priority[priority.upper()] if isinstance(priority, str) else Priority(priority)
+    except (KeyError, ValueError):
+        raise errors.ArgumentError(
+            f"{priority!r} is not a priority: high, normal and low are") from None
 
 
 cdef inline Task first_done(Submission self):
@@ -60,6 +69,7 @@ cdef inline Task first_done(Submission self):
         return None
     self._tasks[self._head] = None
     self._head += 1
+    self._payload -= (<Task> item).rec.size
     return <Task> item
 
 
@@ -67,6 +77,7 @@ cdef Task advance(Submission self):
     """Run the client until the oldest task is done; None when there is none left."""
     cdef Client client = self._client
     cdef Task task = None
+    refuse_callbacks(client)
     if self._filling:
         raise errors.UsageError("the workloads of a submission are being read already")
     while task is None:
@@ -81,10 +92,10 @@ cdef Task advance(Submission self):
         try:
             if client._head == PyList_GET_SIZE(client._queue):
                 end_run(client)     # what is left was refused: raises
-            step(client, FOREVER, 0 if self._workloads is None else client.max_in_flight // 10)
+            step(client, FOREVER, 0 if self._workloads is None else client._window // 4)
             if client._next < PyList_GET_SIZE(client._queue):
                 # The server works on the next window while the caller takes this one's tasks.
-                step(client, FOREVER, client.max_in_flight)
+                step(client, FOREVER, client._window)
         except BaseException as error:
             interrupt(client, error)
             raise
@@ -95,26 +106,28 @@ cdef Task advance(Submission self):
 
 
 cdef int fill(Submission self) except -1:
-    """Read workloads ahead: as many as the window takes, and no longer than FILL_SECONDS."""
+    """Read workloads ahead: two windows of them, in tasks and bytes, for at most FILL_SECONDS."""
     cdef Client client = self._client
     cdef Py_ssize_t room
     cdef double until
     cdef object workload
+    cdef Task task
     del self._tasks[:self._head]
     self._head = 0
     if self._workloads is None:
         return 0
-    room = 2 * client.max_in_flight - PyList_GET_SIZE(self._tasks)
+    room = 2 * client._window - PyList_GET_SIZE(self._tasks)
     until = now() + FILL_SECONDS
-    while room > 0:
+    while room > 0 and self._payload < 2 * WINDOW_BYTES:
         try:
             workload = next(self._workloads)
         except StopIteration:
             self._workloads = None
             break
-        self._tasks.append(add(client, self._function, workload,
-                               None if self._unique is None else self._unique(workload),
-                               None, self._priority))
+        task = add(client, self._function, workload,
+                   None if self._unique is None else self._unique(workload), None, self._priority)
+        self._tasks.append(task)
+        self._payload += task.rec.size
         room -= 1
         if now() >= until:
             break

@@ -15,6 +15,7 @@ cdef enum:
     CANCELLED = 5
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class Task:
     """A job that a client was asked to submit; made by ``Client.add_task_background()``.
@@ -27,6 +28,9 @@ cdef class Task:
 
     def __init__(self):
         raise TypeError("tasks are made by a Client, for instance by add_task_background()")
+
+    def __reduce__(self):
+        raise TypeError("a Task belongs to its client; it cannot be copied or pickled")
 
     def __repr__(self):
         name = self._function.decode("utf-8", "replace") if self._function is not None else "?"
@@ -50,7 +54,7 @@ cdef class Task:
         Wraps ``gearman_task_unique()``.
         """
         cdef char key[40]
-        if self.rec.hashed:
+        if self.rec.is_hashed:
             return str(self.rec.hashed)
         if self._unique is not None:
             return self._unique.decode("utf-8", "surrogateescape")
