@@ -167,7 +167,6 @@ def _submit(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         _drop_output()
     elapsed = time.monotonic() - started
     account = submitter.finish()
-    bar.close()
     if failure:
         complain(f"{failure}; {account}{advice}")
     elif options.verbose or on_terminal:

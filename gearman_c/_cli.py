@@ -18,7 +18,6 @@ from .errors import (
     ConnectionFailedError,
     GearmanError,
     QueueFullError,
-    ServerError,
     UnconfirmedError,
     UsageError,
     WaitTimeoutError,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from ._gearman import Client, Submission, Task
 
 _BLOCK: Final = 64 * 1024  # bytes; as much as a pipe holds
-_BURST: Final = 64 * 1024 * 1024  # bytes read ahead of the server at the most
 _KEY_LIMIT: Final = 63  # bytes; libgearman would cut what is longer
 _FIRST_PAUSE: Final = 0.05  # seconds between two attempts; doubles up to
 _LAST_PAUSE: Final = 1.0
@@ -89,14 +87,18 @@ class Lines:
 
     def burst(self) -> Iterator[list[bytes]]:
         """Give out the lines of each read, until the input has no more for the moment."""
-        limit = self._bytes_read + _BURST
-        while self._bytes_read < limit and self._open() and self._is_ready(0):
+        while self._open() and self._is_ready(0):
             try:
                 lines = self._read()
             except OSError as error:
                 self.error = _unreadable(self._path, error)
                 return
             yield self._fit(lines) if self._are_keys else lines
+
+    def stop(self, message: str) -> None:
+        """Read no more, because of an error; the first one counts."""
+        if self.error is None:
+            self.error = InputError(message)
 
     def _examine(self, path: str) -> None:
         """Find out what can be known about a file without reading it."""
@@ -210,7 +212,7 @@ class Bar:
                 from tqdm import tqdm
 
                 tqdm.monitor_interval = 0  # no thread
-                self._bar = tqdm(unit=" tasks", unit_scale=True, leave=False, dynamic_ncols=True)
+                self._bar = tqdm(unit=" tasks", unit_scale=True, dynamic_ncols=True)
 
     def show(self, done: int, part: float | None) -> None:
         """Show how many tasks are done, and of how many, as far as the input's size tells."""
@@ -225,7 +227,7 @@ class Bar:
         complain(message)
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Show it for the last time."""
         if self._bar is not None:
             self._bar.close()
 
@@ -278,8 +280,8 @@ class Submitter:
         self._bar = bar
         self._verbose = verbose
         self._submission: Submission | None = None
-        self._done = 0  # tasks that the submissions gave out
-        self._refused: Task | None = None
+        self._done = 0  # how many tasks the submissions gave out with a handle
+        self._refused = 0  # how many of the tasks that they gave out have no handle
         self._done_before = -1  # at the last failure
         self._failing_since = 0.0
         self._pause = _FIRST_PAUSE
@@ -304,7 +306,7 @@ class Submitter:
         """Close the client and say what became of the lines that were read."""
         self._client.close()
         # That has settled every task: the submission gives out those that it still holds.
-        rest = [] if self._refused is None else [self._refused]
+        rest: list[Task] = []
         if self._submission is not None:
             with suppress(UsageError):  # behind the last one: the client is closed
                 rest.extend(self._submission)
@@ -316,7 +318,10 @@ class Submitter:
                 self._handles.flush()
         known = sum(task.is_known for task in rest)
         unconfirmed = sum(isinstance(task.error, UnconfirmedError) for task in rest)
-        return Account(self._done + known, unconfirmed, len(rest) - known - unconfirmed)
+        unsent = self._refused + len(rest) - known - unconfirmed
+        self._bar.show(self._done + known, self._lines.part_read)
+        self._bar.close()
+        return Account(self._done + known, unconfirmed, unsent)
 
     def _workloads(self) -> Iterator[bytes]:
         for lines in self._lines.burst():
@@ -328,13 +333,14 @@ class Submitter:
         write = None if self._handles is None else self._handles.write
         try:
             for task in submission:
-                if not task.is_known:
-                    self._refused = task
-                    raise ServerError(f"task {self._done + 1}: {task.error}")
-                # Nothing is called in between, which is where Ctrl-C could come.
-                self._done += 1
+                # Nothing is called before the task is counted: calls are where Ctrl-C comes in.
+                if task.is_known:
+                    self._done += 1
+                else:
+                    self._refused += 1
+                    self._lines.stop(f"task {self._done + self._refused}: {task.error}")
                 if write is not None:
-                    write(f"{task.job_handle}\n")
+                    write(f"{task.job_handle or ''}\n")
         except (ConnectionFailedError, WaitTimeoutError, QueueFullError) as error:
             self._wait(error)
             return False

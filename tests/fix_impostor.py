@@ -24,7 +24,7 @@ class Impostor:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=20)
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._start(self._accept)

@@ -11,7 +11,7 @@ from fix_script import Script, within
 from fix_tasks import add_tasks, at, check_all_there, check_pending, run_until_done, take
 
 from gearman_c import Client, ConnectionFailedError, Task, TaskState, WaitTimeoutError
-from gearman_c.testing import Gearmand, unused_port
+from gearman_c.testing import Gearmand
 
 if TYPE_CHECKING:
     from fix_proxy import Proxy
@@ -263,7 +263,7 @@ def test_server_restarted_between_runs(gearmand: Gearmand, how: str) -> None:
 
 
 def test_out_of_memory(gearmand: Gearmand) -> None:
-    """libgearman's copy of the payload does not fit; what was sent before stays sent."""
+    """The copy that libgearman makes does not fit; what was sent before stays sent."""
     with Script(OUT_OF_MEMORY, gearmand.address) as script:
         assert script.read() == "MemoryError"
         small, pending = script.read().split()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import pty
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -97,10 +99,9 @@ def start() -> Iterator[Callable[..., Process]]:
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def begin(*arguments: str, command: Sequence[str] = COMMAND, **options: Any) -> Process:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        process = subprocess.Popen(
-            [*command, *arguments], bufsize=0, env=environment(), **(pipes | options)
-        )
+        keywords: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        keywords |= {"bufsize": 0, "env": environment()} | options
+        process: Process = subprocess.Popen([*command, *arguments], **keywords)
         processes.append(process)
         return process
 
@@ -114,6 +115,12 @@ def start() -> Iterator[Callable[..., Process]]:
 def type_in(process: Process, data: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(data)
+
+
+def read_line(stream: IO[bytes] | None) -> bytes:
+    assert stream is not None
+    assert select.select([stream], [], [], 60)[0], "nothing was written"
+    return stream.readline()
 
 
 def end(process: Process, data: bytes = b"") -> tuple[int, bytes, str]:
@@ -353,7 +360,7 @@ def test_task_that_the_server_refuses_for_good() -> None:
         result = run("f", "--handles", "--server", sink.address, data=data)
     assert result.returncode == 1
     assert b"gearman-c: task 6: the server refused a task of function 'f'" in result.stderr
-    assert b"; 8 tasks acknowledged, 1 read and not submitted\n" in result.stderr
+    assert result.stderr.endswith(b"; 8 tasks acknowledged, 1 read and not submitted\n")
     assert result.stdout == b"H:1\n" * 5 + b"\n" + b"H:1\n" * 3
 
 
@@ -504,8 +511,7 @@ def test_slow_producer(gearmand: Gearmand, start: Callable[..., Process]) -> Non
         type_in(process, b"half of ")
         type_in(process, b"line %d\nand the beginning of another: " % number)
         eventually(lambda count=number: holds(gearmand, count))  # type: ignore[misc]
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith(b"H:")
+        assert read_line(process.stdout).startswith(b"H:")
     assert end(process)[::2] == (0, "")
     assert workloads(gearmand)[1:] == [
         b"and the beginning of another: half of line 2",
@@ -537,8 +543,8 @@ MEASURED = """\
 import sys
 from gearman_c.__main__ import main
 status = main(["submit", *sys.argv[1:]])
-(peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
-print(peak)
+with open("/proc/self/status") as lines:
+    print(*[line.split()[1] for line in lines if line.startswith("VmHWM")])
 sys.exit(status)
 """
 
@@ -550,7 +556,8 @@ def peak_memory(start: Callable[..., Process], size: int, count: int, times: int
         source = start(str(size), str(count), str(times), command=producer)
         measured = [sys.executable, "-W", "error", "-c", MEASURED]
         process = start("f", "--server", sink.address, command=measured, stdin=source.stdout)
-        source.stdout.close()
+        assert source.stdout is not None
+        source.stdout.close()  # or the producer would not see its reader end
         status, output, messages = end(process)
         assert (status, messages) == (0, "")
     assert sink.count == count * times
@@ -574,21 +581,20 @@ def test_large_lines_in_flat_memory(start: Callable[..., Process]) -> None:
 
 
 def test_retry_across_a_restart(durable_gearmand: Gearmand, start: Callable[..., Process]) -> None:
-    server, lines = durable_gearmand, numbered(2000)
+    server, lines = durable_gearmand, numbered(600)
     process = start("f", "--handles", "--verbose", "--retry", "60", "--server", server.address)
-    type_in(process, joined(lines[:1000]))
+    type_in(process, joined(lines[:300]))
     eventually(lambda: "f" in server.status())
     server.kill()
-    type_in(process, joined(lines[1000:]))
-    assert process.stderr is not None
-    assert process.stderr.readline().endswith(b"; trying for 60 s\n")
+    type_in(process, joined(lines[300:]))
+    assert read_line(process.stderr).endswith(b"; trying for 60 s\n")
     server.start()
     status, output, messages = end(process)
     assert status == 0
-    assert "gearman-c: 2000 tasks acknowledged in" in messages
+    assert "gearman-c: 600 tasks acknowledged in" in messages
     jobs = drain(server.address, "f")
     assert sorted(job.workload for job in jobs) == sorted(lines)
-    assert len(output.splitlines()) == 2000
+    assert len(output.splitlines()) == 600
 
 
 def test_retry_after_cuts(gearmand: Gearmand, proxy: Proxy, start: Callable[..., Process]) -> None:
@@ -605,25 +611,24 @@ def test_retry_after_cuts(gearmand: Gearmand, proxy: Proxy, start: Callable[...,
     assert [job.handle.encode() for job in jobs] == output.splitlines()
 
 
-def test_cut_without_retry(gearmand: Gearmand, proxy: Proxy) -> None:
-    proxy.cut_after(bytes_to_client=20_000)
-    lines = numbered(20_000)
-    result = run("f", "--handles", "--server", proxy.address, data=joined(lines))
-    message = result.stderr.decode()
-    assert result.returncode == 1
+def test_cut_without_retry(gearmand: Gearmand, proxy: Proxy, start: Callable[..., Process]) -> None:
+    process = start("f", "--handles", "--server", proxy.address)
+    type_in(process, b"1\n")
+    handle = read_line(process.stdout)
+    proxy.stall(to_server=False)
+    type_in(process, b"2\n3\n")
+    eventually(lambda: holds(gearmand, 3))
+    proxy.cut()
+    assert process.wait(60) == 1
+    _, output, message = end(process)
+    assert output == b""
     assert message.startswith("gearman-c: the connection broke (")
-    assert message.endswith("; --retry SECONDS goes on by itself\n")
+    assert message.endswith(
+        "; 1 task acknowledged, 2 unconfirmed (the server may have them); "
+        "--retry SECONDS goes on by itself\n"
+    )
     assert message.count("\n") == 1
-    words = message.replace(";", " ").split()
-    acknowledged = int(words[words.index("acknowledged,") - 2])
-    unconfirmed = int(words[words.index("unconfirmed") - 1])
-    assert 0 < acknowledged <= 1000
-    assert unconfirmed > 0
-    jobs = drain(gearmand.address, "f")
-    handles = result.stdout.splitlines()
-    assert acknowledged <= len(jobs) <= acknowledged + unconfirmed
-    assert [job.handle.encode() for job in jobs[:acknowledged]] == handles
-    assert [job.workload for job in jobs] == lines[: len(jobs)]
+    assert drain(gearmand.address, "f")[0].handle.encode() == handle.strip()
 
 
 def test_retry_ends_when_nothing_moves(start: Callable[..., Process]) -> None:
@@ -638,8 +643,7 @@ def test_retry_while_nobody_listens(
     proxy.refuse()
     process = start("f", "--retry", "inf", "--verbose", "--server", proxy.address)
     type_in(process, b"1\n2\n")
-    assert process.stderr is not None
-    assert process.stderr.readline().endswith(b"; trying for inf s\n")
+    assert read_line(process.stderr).endswith(b"; trying for inf s\n")
     proxy.accept()
     assert end(process, b"3")[0] == 0
     assert workloads(gearmand) == [b"1", b"2", b"3"]
@@ -654,8 +658,7 @@ def test_retry_of_a_server_that_stands_still(
     eventually(lambda: holds(gearmand, 1))
     proxy.stall(to_server=False)
     type_in(process, b"2\n")
-    assert process.stderr is not None
-    assert b"made no progress for 0.2 s; trying for 60 s" in process.stderr.readline()
+    assert b"made no progress for 0.2 s; trying for 60 s" in read_line(process.stderr)
     proxy.resume()
     assert end(process, b"3\n")[0] == 0
     assert workloads(gearmand) == [b"1", b"2", b"3"]
@@ -715,8 +718,7 @@ def test_interrupted_with_tasks_under_way(
 ) -> None:
     process = start("f", "--handles", "--server", proxy.address)
     type_in(process, b"1\n")
-    assert process.stdout is not None
-    handle = process.stdout.readline()
+    handle = read_line(process.stdout)
     proxy.stall(to_server=False)
     type_in(process, b"2\n3\n")
     eventually(lambda: holds(gearmand, 3))
@@ -751,8 +753,7 @@ def test_interrupted_between_two_attempts(start: Callable[..., Process]) -> None
     address = f"127.0.0.1:{unused_port()}"
     process = start("f", "--retry", "inf", "--verbose", "--server", address)
     type_in(process, b"1\n")
-    assert process.stderr is not None
-    process.stderr.readline()
+    read_line(process.stderr)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert end(process)[2] == (
@@ -763,11 +764,12 @@ def test_interrupted_between_two_attempts(start: Callable[..., Process]) -> None
 # What it shows
 
 
-def on_terminal(command: Sequence[str], server: Gearmand) -> str:
+def on_terminal(command: Sequence[str], server: Gearmand, *arguments: str) -> str:
     """Run a command with stderr on a terminal; return what it showed there."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, 80))
     process = subprocess.Popen(
-        [*command, "f", "--server", server.address],
+        [*command, "f", *arguments, "--server", server.address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -787,14 +789,15 @@ def on_terminal(command: Sequence[str], server: Gearmand) -> str:
 def test_bar_on_a_terminal(gearmand: Gearmand) -> None:
     shown = on_terminal(COMMAND, gearmand)
     assert " tasks/s" in shown
-    assert "gearman-c: 2000 tasks acknowledged in " in shown.replace("\r", "\n").splitlines()[-1]
+    assert "gearman-c: 2000 tasks acknowledged in " in shown.splitlines()[-1]
     assert holds(gearmand, 2000)
 
 
-def test_bar_knows_the_size_of_a_file(gearmand: Gearmand, tmp_path: Path) -> None:
-    (tmp_path / "lines").write_bytes(joined(numbered(200_000)))
-    shown = on_terminal([*COMMAND, str(tmp_path / "lines")], gearmand)
-    assert "%|" in shown
+def test_bar_knows_how_much_of_a_file_is_left(gearmand: Gearmand, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(joined(numbered(2000)))
+    shown = on_terminal(COMMAND, gearmand, str(tmp_path / "lines"))
+    assert "100%|" in shown
+    assert "2.00k/2.00k" in shown
 
 
 def test_without_tqdm(gearmand: Gearmand) -> None:

@@ -1,4 +1,4 @@
-"""A server with a store, killed again and again: what it acknowledged is there, and nothing twice."""
+"""A server with a store, killed again and again: all is there, and nothing twice."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def finish(
     """Run until nothing is pending, restarting the server; return how often it died."""
     deaths = 0
     while client.pending:
+        unconfirmed: tuple[Task, ...] = ()
         try:
             client.run_tasks()
         except ConnectionFailedError as error:
             deaths += 1
-            assert all(task.state is TaskState.UNCONFIRMED for task in error.unconfirmed)
+            unconfirmed = error.unconfirmed
         with lock:
+            assert all(task.state is TaskState.UNCONFIRMED for task in unconfirmed)
             check_pending(client, tasks)
             server.start()
             acknowledged = sum(task.is_known for task in tasks)

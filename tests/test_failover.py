@@ -40,7 +40,7 @@ def deaf() -> Iterator[str]:
             end.setblocking(False)
             end.connect_ex(address)
             waiting.append(end)
-        yield "127.0.0.1:%d" % address[1]
+        yield f"127.0.0.1:{address[1]}"
         for end in waiting:
             end.close()
 
@@ -225,10 +225,12 @@ def send_empty_lines(connection: socket.socket) -> None:
 ])
 def test_no_gearman_server(gearmand: Gearmand, behave: Callable[[socket.socket], None]) -> None:
     """In a process of its own: libgearman 1.1.20 crashes on a line of text without a space."""
-    with Impostor(behave) as impostor:
-        with Script(NO_GEARMAN_SERVER, impostor.address, gearmand.address) as script:
-            assert [script.read() for _ in range(3)] == ["ConnectionFailedError True 20 0"] * 3
-            assert script.read() == "finished 0"
+    with (
+        Impostor(behave) as impostor,
+        Script(NO_GEARMAN_SERVER, impostor.address, gearmand.address) as script,
+    ):
+        assert [script.read() for _ in range(3)] == ["ConnectionFailedError True 20 0"] * 3
+        assert script.read() == "finished 0"
     assert held(gearmand) == 20
 
 
@@ -299,12 +301,14 @@ def then(data: bytes, *, close: bool = True) -> Callable[[socket.socket], None]:
 ])
 def test_server_goes_mad(gearmand: Gearmand, data: bytes) -> None:
     """Nothing was acknowledged, so a sound server gets everything."""
-    with Impostor(then(data)) as impostor:
-        with Script(GOES_MAD, impostor.address, gearmand.address) as script:
-            kind = script.read()
-            assert kind.endswith("Error 20 True")
-            assert "WaitTimeout" not in kind
-            assert script.read() == "finished 0"
+    with (
+        Impostor(then(data)) as impostor,
+        Script(GOES_MAD, impostor.address, gearmand.address) as script,
+    ):
+        kind = script.read()
+        assert kind.endswith("Error 20 True")
+        assert "WaitTimeout" not in kind
+        assert script.read() == "finished 0"
     assert held(gearmand) == 20
 
 

@@ -11,6 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,8 +190,8 @@ def test_parent_goes_on_while_children_work(gearmand: Gearmand) -> None:
     for number in range(10):
         tasks += add_tasks(client, 500)
         client.run_tasks()
-        tasks += add_tasks(client, 500)
-        pids.append(fork(lambda: use_and_close(client, tasks)))
+        tasks.extend(add_tasks(client, 500))
+        pids.append(fork(partial(use_and_close, client, tasks)))
         client.run_tasks()
         if number % 2:
             join(pids.pop(0))
@@ -304,8 +305,10 @@ def test_many_forks_while_threads_run(gearmand: Gearmand) -> None:
     assert {task.state for task in tasks} == {TaskState.CREATED}
 
 
-@pytest.mark.parametrize("ending", ["pass", "sys.exit()", "client.close()", "os._exit(0)", "del client",
-                                    "client.run_tasks()", "gc.collect()"])
+@pytest.mark.parametrize("ending", [
+    "pass", "sys.exit()", "client.close()", "os._exit(0)", "del client", "client.run_tasks()",
+    "gc.collect()",
+])
 def test_ways_to_end(proxy: Proxy, gearmand: Gearmand, ending: str) -> None:
     """The child ends as programs do: the interpreter takes everything apart."""
     with Script(ENDING.replace("ENDING", ending), proxy.address) as script:

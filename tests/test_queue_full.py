@@ -42,12 +42,13 @@ def run_and_drain(client: Client, server: Gearmand, functions: str) -> list[Drai
     """Run, and drain the full queues, until all is through; return what came out."""
     jobs: list[DrainedJob] = []
     for _ in range(1000):
-        pending = client.pending
+        pending, named = client.pending, functions[0]
         try:
             client.run_tasks()
         except QueueFullError as error:
-            assert error.task.function_name in functions
-            assert 0 < client.pending < pending
+            named = error.task.function_name
+        assert named in functions
+        assert client.pending < pending
         jobs += take(server, functions)
         if not client.pending:
             return jobs
@@ -62,9 +63,17 @@ def check_full(client: Client, *functions: str) -> None:
     assert isinstance(error, ServerError)
     assert error.task.function_name in functions
     assert repr(error.task.function_name) in str(error)
-    assert str(error).count("call run_tasks()") == 1
     assert error.code is not None
     assert error.unconfirmed == ()
+
+
+def test_message_says_what_to_do_once(gearmand: Gearmand) -> None:
+    limit(gearmand, "f", "1")
+    with Client(gearmand.address) as client:
+        add(client, "ff")
+        with pytest.raises(QueueFullError) as caught:
+            client.run_tasks()
+        assert str(caught.value).count("call run_tasks()") == 1
 
 
 @pytest.mark.parametrize("resend", [False, True])
@@ -202,8 +211,7 @@ def test_submit(gearmand: Gearmand, window: int) -> None:
     while True:
         try:
             done.append(next(submission))
-        except QueueFullError as error:
-            assert "'f'" in str(error)
+        except QueueFullError:
             refusals += 1
             jobs += drain(gearmand.address, "f")
         except StopIteration:

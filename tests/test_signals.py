@@ -87,7 +87,7 @@ def check_all_there(server: Gearmand, count: int) -> None:
     assert workloads == [b"first"] + [b"%d" % number for number in range(count)]
 
 
-@pytest.mark.parametrize("script, number, size, count, name", [
+@pytest.mark.parametrize(("script", "number", "size", "count", "name"), [
     (RUN, signal.SIGINT, 0, 100, "KeyboardInterrupt"),
     (RUN, signal.SIGINT, 20_000_000, 1, "KeyboardInterrupt"),
     (RUN, signal.SIGINT, 7_000_000, 6, "KeyboardInterrupt"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,10 +103,8 @@ def test_shared_and_cut(proxy: Proxy, gearmand: Gearmand) -> None:
         for _ in range(20):
             tasks[mine].extend(client.add_task_background(f"f{mine}", b"x") for _ in range(50))
             while not all(task.is_known for task in tasks[mine]):
-                try:
+                with suppress(ConnectionFailedError):
                     client.run_tasks()
-                except ConnectionFailedError:
-                    pass
 
     with Threads() as threads:
         for mine in range(4):
@@ -301,10 +300,8 @@ def test_closed_by_many(gearmand: Gearmand) -> None:
         add_tasks(client, 100)
 
         def run(client: Client = client) -> None:
-            try:
+            with suppress(UsageError):
                 client.run_tasks()
-            except UsageError:
-                pass
 
         with Threads() as threads:
             threads.start(run)

@@ -1,11 +1,19 @@
 # Opening and closing the C client of a channel: one libgearman client, one server, one address.
 
+cdef extern from *:
+    """
+    #include <time.h>
+    #ifndef CLOCK_MONOTONIC_COARSE              /* Linux only */
+    #define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
+    #endif
+    """
+
 cdef extern from "<time.h>" nogil:
     struct timespec:
         long tv_sec
         long tv_nsec
     int clock_gettime(int, timespec *)
-    enum: CLOCK_MONOTONIC
+    enum: CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE
 
 cdef extern from "<stdlib.h>" nogil:
     char *getenv(const char *)
@@ -30,6 +38,13 @@ cdef bint newest_first = False
 cdef inline double now() noexcept nogil:
     cdef timespec moment
     clock_gettime(CLOCK_MONOTONIC, &moment)
+    return moment.tv_sec + moment.tv_nsec * 1e-9
+
+
+cdef inline double roughly_now() noexcept nogil:
+    """Seconds on a clock that moves every few milliseconds and costs a fifth of the other one."""
+    cdef timespec moment
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &moment)
     return moment.tv_sec + moment.tv_nsec * 1e-9
 
 

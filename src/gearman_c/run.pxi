@@ -1,6 +1,6 @@
 # A run: the one thread at a time that brings the queue to a server.
 
-cdef Py_ssize_t NARROW_WINDOW = 256     # tasks; libgearman's 2.9 KB for each fit into the CPU's cache
+cdef Py_ssize_t NARROW_WINDOW = 500     # tasks; libgearman's 2.9 KB for each fit into the CPU's cache
 cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow window in a fifth
 
 
@@ -58,7 +58,7 @@ cdef int release(Client client) except -1:
 cdef int step(Client client, double deadline, size_t low_water) except -1:
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
-    cdef size_t refill_at = client._window // 4
+    cdef size_t refill_at = client._window // 10
     cdef Py_ssize_t count = 0
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef double started

@@ -92,7 +92,7 @@ cdef Task advance(Submission self):
         try:
             if client._head == PyList_GET_SIZE(client._queue):
                 end_run(client)     # what is left was refused: raises
-            step(client, FOREVER, 0 if self._workloads is None else client._window // 4)
+            step(client, FOREVER, 0 if self._workloads is None else client._window // 10)
             if client._next < PyList_GET_SIZE(client._queue):
                 # The server works on the next window while the caller takes this one's tasks.
                 step(client, FOREVER, client._window)
@@ -117,7 +117,7 @@ cdef int fill(Submission self) except -1:
     if self._workloads is None:
         return 0
     room = 2 * client._window - PyList_GET_SIZE(self._tasks)
-    until = now() + FILL_SECONDS
+    until = roughly_now() + FILL_SECONDS
     while room > 0 and self._payload < 2 * WINDOW_BYTES:
         try:
             workload = next(self._workloads)
@@ -129,6 +129,6 @@ cdef int fill(Submission self) except -1:
         self._tasks.append(task)
         self._payload += task.rec.size
         room -= 1
-        if now() >= until:
+        if roughly_now() >= until:
             break
     return 0

@@ -1,0 +1,36 @@
+"""The examples do what they say, with a server and without one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from gearman_c.testing import Gearmand, drain, unused_port
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_background(gearmand: Gearmand) -> None:
+    result = run("background.py", gearmand.address)
+    assert (result.returncode, result.stderr) == (0, "")
+    jobs = drain(gearmand.address, "resize")
+    assert [job.workload for job in jobs] == [b"first.png", b"second.png", b"third.png"]
+    assert jobs[1].unique == "second"
+    assert result.stdout.splitlines() == [
+        f"{job.workload.decode()} is job {job.handle}" for job in jobs
+    ]
+
+
+def test_background_without_a_server() -> None:
+    address = f"127.0.0.1:{unused_port()}"
+    result = run("background.py", address)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("3 of 3 tasks are not acknowledged: no server takes a ")
+    assert address in result.stderr
+    assert result.stderr.count("\n") == 1
