@@ -82,9 +82,7 @@ class GearmanError(Exception):
         return (_rebuild, (type(self), self.args, state))
 
 
-def _rebuild(
-    cls: type[GearmanError], args: tuple[Any, ...], state: dict[str, Any]
-) -> GearmanError:
+def _rebuild(cls: type[GearmanError], args: tuple[Any, ...], state: dict[str, Any]) -> GearmanError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.task = None

@@ -58,5 +58,4 @@ def connections_to(port: int, *, but: frozenset[int] = frozenset()) -> dict[int,
 
 def is_tuned(options: Options) -> bool:
     """Whether somebody has undone what libgearman does to its sockets."""
-    return not options.linger[0] and (
-        not options.locked or options.send_buffer > LIBGEARMAN_BUFFER)
+    return not options.linger[0] and (not options.locked or options.send_buffer > LIBGEARMAN_BUFFER)

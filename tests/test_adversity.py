@@ -91,8 +91,10 @@ def test_cut_every_few_hundred_packets(proxy: Proxy, gearmand: Gearmand) -> None
 def test_cut_in_large_payloads(proxy: Proxy, gearmand: Gearmand) -> None:
     dice = random.Random(1)
     client = Client(proxy.address)
-    tasks = [client.add_task_background("f", dice.randbytes(size), context=size)
-             for size in (0, 3_000_000, 1, 100, 500_000, 2_000_000, 70_000, 0, 1_500_000)]
+    tasks = [
+        client.add_task_background("f", dice.randbytes(size), context=size)
+        for size in (0, 3_000_000, 1, 100, 500_000, 2_000_000, 70_000, 0, 1_500_000)
+    ]
     positions = [1_000_000, 2_999_999, 3_000_100, 3_000_500, 700_000, 100, 1_000_000]
 
     def arm() -> None:
@@ -129,9 +131,9 @@ def test_killed_and_restarted(gearmand: Gearmand) -> None:
     assert len(told) >= 1234
     check_pending(client, tasks)
     left = [task for task in tasks if task.state is not TaskState.CREATED]
-    assert left == tasks[-len(left):]
+    assert left == tasks[-len(left) :]
     with pytest.raises(ConnectionFailedError):
-        client.run_tasks()              # it is still down
+        client.run_tasks()  # it is still down
     check_pending(client, tasks)
     gearmand.start()
     client.run_tasks()

@@ -23,7 +23,8 @@ def server(gearmand_factory: Callable[..., Gearmand]) -> Iterator[Gearmand]:
     folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=folder) as place:
         started = gearmand_factory(
-            arguments=["-q", "libsqlite3", "--libsqlite3-db", f"{place}/queue"])
+            arguments=["-q", "libsqlite3", "--libsqlite3-db", f"{place}/queue"]
+        )
         yield started
         started.stop()
 

@@ -47,8 +47,11 @@ def deaf() -> Iterator[str]:
 
 def test_one_down(gearmand: Gearmand) -> None:
     dead = f"127.0.0.1:{unused_port()}"
-    for servers in ([dead, gearmand.address], [gearmand.address, dead], [dead] * 3 + [
-            "no-such-host.invalid", f"127.0.0.1:{unused_port()}", gearmand.address]):
+    for servers in (
+        [dead, gearmand.address],
+        [gearmand.address, dead],
+        [dead] * 3 + ["no-such-host.invalid", f"127.0.0.1:{unused_port()}", gearmand.address],
+    ):
         with Client(servers) as client:
             for _ in range(3):
                 check_runs(client, gearmand)
@@ -219,10 +222,23 @@ def send_empty_lines(connection: socket.socket) -> None:
     connection.recv(1000)
 
 
-@pytest.mark.parametrize("behave", [
-    speak_http, speak_smtp, send_lines, send_empty_lines, send_garbage, hang_up, read_and_hang_up,
-    send_a_request, send_created, send_unknown_command, send_error, send_many_errors,
-])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        speak_http,
+        speak_smtp,
+        send_lines,
+        send_empty_lines,
+        send_garbage,
+        hang_up,
+        read_and_hang_up,
+        send_a_request,
+        send_created,
+        send_unknown_command,
+        send_error,
+        send_many_errors,
+    ],
+)
 def test_no_gearman_server(gearmand: Gearmand, behave: Callable[[socket.socket], None]) -> None:
     """In a process of its own: libgearman 1.1.20 crashes on a line of text without a space."""
     with (
@@ -293,12 +309,23 @@ def then(data: bytes, *, close: bool = True) -> Callable[[socket.socket], None]:
     return behave
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\0", reply(8, b"H:x:1")[:-1], b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(1000),
-    reply(8)[:8] + b"\xff\xff\xff\xff", reply(4000), reply(19)[:8] + b"\xff\xff\xff\xff",
-    b"\0" + random.Random(4).randbytes(5000),
-    reply(11, b"H:x:1\0f\0load"), reply(13, b"H:x:1\0result"), reply(12, b"H:x:1\x001\x002"),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        reply(8, b"H:x:1")[:-1],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        bytes(1000),
+        reply(8)[:8] + b"\xff\xff\xff\xff",
+        reply(4000),
+        reply(19)[:8] + b"\xff\xff\xff\xff",
+        b"\0" + random.Random(4).randbytes(5000),
+        reply(11, b"H:x:1\0f\0load"),
+        reply(13, b"H:x:1\0result"),
+        reply(12, b"H:x:1\x001\x002"),
+    ],
+)
 def test_server_goes_mad(gearmand: Gearmand, data: bytes) -> None:
     """Nothing was acknowledged, so a sound server gets everything."""
     with (

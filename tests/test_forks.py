@@ -305,10 +305,18 @@ def test_many_forks_while_threads_run(gearmand: Gearmand) -> None:
     assert {task.state for task in tasks} == {TaskState.CREATED}
 
 
-@pytest.mark.parametrize("ending", [
-    "pass", "sys.exit()", "client.close()", "os._exit(0)", "del client", "client.run_tasks()",
-    "gc.collect()",
-])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "pass",
+        "sys.exit()",
+        "client.close()",
+        "os._exit(0)",
+        "del client",
+        "client.run_tasks()",
+        "gc.collect()",
+    ],
+)
 def test_ways_to_end(proxy: Proxy, gearmand: Gearmand, ending: str) -> None:
     """The child ends as programs do: the interpreter takes everything apart."""
     with Script(ENDING.replace("ENDING", ending), proxy.address) as script:

@@ -34,8 +34,9 @@ def of(tasks: list[Task], function: str) -> list[Task]:
 
 def add(client: Client, functions: str) -> list[Task]:
     """Add one task for each letter."""
-    return [client.add_task_background(name, b"%d" % number)
-            for number, name in enumerate(functions)]
+    return [
+        client.add_task_background(name, b"%d" % number) for number, name in enumerate(functions)
+    ]
 
 
 def run_and_drain(client: Client, server: Gearmand, functions: str) -> list[DrainedJob]:
@@ -120,8 +121,10 @@ def test_thousands_refused(gearmand: Gearmand) -> None:
 def test_large_payloads_behind(gearmand: Gearmand) -> None:
     limit(gearmand, "f", "1")
     client = Client(gearmand.address)
-    tasks = [client.add_task_background("fg"[number % 2], bytes([number]) * size)
-             for number, size in enumerate([10, 20_000_000, 3_000_000, 7, 0, 0, 5_000_000, 1])]
+    tasks = [
+        client.add_task_background("fg"[number % 2], bytes([number]) * size)
+        for number, size in enumerate([10, 20_000_000, 3_000_000, 7, 0, 0, 5_000_000, 1])
+    ]
     check_full(client, "f")
     assert client.pending == 3
     check_jobs(take(gearmand, "fg") + run_and_drain(client, gearmand, "f"), tasks)
@@ -150,8 +153,9 @@ def test_one_priority_full(gearmand: Gearmand) -> None:
     assert sorted(job.unique for job in jobs) == sorted(task.unique for task in tasks)
     for priority in Priority:  # one before another cannot be told: it was drained in between
         expected = [task.unique for task in of(tasks, "f") if task.priority is priority]
-        assert [job.unique for job in jobs if job.unique in expected
-                and job.function == "f"] == expected
+        assert [
+            job.unique for job in jobs if job.unique in expected and job.function == "f"
+        ] == expected
 
 
 def test_added_in_a_callback(gearmand: Gearmand) -> None:
@@ -197,7 +201,8 @@ def test_connection_cut_meanwhile(proxy: Proxy, gearmand: Gearmand) -> None:
     jobs += take(gearmand, "fg")
     assert {job.unique for job in jobs} == {task.unique for task in tasks}
     assert [job.unique for job in jobs if job.function == "f"] == [
-        task.unique for task in of(tasks, "f")]
+        task.unique for task in of(tasks, "f")
+    ]
 
 
 @pytest.mark.parametrize("window", [1, 10, 1000])

@@ -87,15 +87,23 @@ def check_all_there(server: Gearmand, count: int) -> None:
     assert workloads == [b"first"] + [b"%d" % number for number in range(count)]
 
 
-@pytest.mark.parametrize(("script", "number", "size", "count", "name"), [
-    (RUN, signal.SIGINT, 0, 100, "KeyboardInterrupt"),
-    (RUN, signal.SIGINT, 20_000_000, 1, "KeyboardInterrupt"),
-    (RUN, signal.SIGINT, 7_000_000, 6, "KeyboardInterrupt"),
-    (SUBMIT, signal.SIGINT, 0, 3000, "KeyboardInterrupt"),
-    (RAISES, signal.SIGUSR1, 0, 100, "Mine"),
-])
+@pytest.mark.parametrize(
+    ("script", "number", "size", "count", "name"),
+    [
+        (RUN, signal.SIGINT, 0, 100, "KeyboardInterrupt"),
+        (RUN, signal.SIGINT, 20_000_000, 1, "KeyboardInterrupt"),
+        (RUN, signal.SIGINT, 7_000_000, 6, "KeyboardInterrupt"),
+        (SUBMIT, signal.SIGINT, 0, 3000, "KeyboardInterrupt"),
+        (RAISES, signal.SIGUSR1, 0, 100, "Mine"),
+    ],
+)
 def test_interrupted(
-    proxy: Proxy, gearmand: Gearmand, script: str, number: signal.Signals, size: int, count: int,
+    proxy: Proxy,
+    gearmand: Gearmand,
+    script: str,
+    number: signal.Signals,
+    size: int,
+    count: int,
     name: str,
 ) -> None:
     """While the server stands still, and the proxy shows that the run is under way."""

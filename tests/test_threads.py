@@ -228,8 +228,9 @@ def test_close_while_connecting(gearmand: Gearmand) -> None:
 def connects_to(port: int) -> bool:
     """Whether there is an established connection to this port of 127.0.0.1."""
     with open("/proc/self/net/tcp") as table:
-        return any(row.split()[2] == f"0100007F:{port:04X}" and row.split()[3] == "01"
-                   for row in table)
+        return any(
+            row.split()[2] == f"0100007F:{port:04X}" and row.split()[3] == "01" for row in table
+        )
 
 
 def test_close_ends_a_blocked_submission(proxy: Proxy, gearmand: Gearmand) -> None:

@@ -132,9 +132,9 @@ def test_broken_in_mid_run(proxy: Proxy, gearmand: Gearmand, *, resend: bool) ->
     unconfirmed = list(caught.value.unconfirmed)
     assert 30 <= len(told) < 100
     assert told == tasks[: len(told)]
-    assert unconfirmed == tasks[len(told):][: len(unconfirmed)]
+    assert unconfirmed == tasks[len(told) :][: len(unconfirmed)]
     assert 0 < len(unconfirmed) <= 10
-    assert states(tasks[len(told) + len(unconfirmed):]) == {TaskState.PENDING}
+    assert states(tasks[len(told) + len(unconfirmed) :]) == {TaskState.PENDING}
     client.timeout = None
     wait_for(lambda: held(gearmand) == len(told) + len(unconfirmed))
     proxy.resume()

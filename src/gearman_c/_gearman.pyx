@@ -6,14 +6,14 @@ this order; each is one idea.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromObject, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdlib cimport free, malloc, strtoul
-from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
+from libc.string cimport memcpy, memset, strcmp, strlen
 
 import os
 import re

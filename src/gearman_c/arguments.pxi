@@ -44,8 +44,8 @@ cdef inline bytes freeze_workload(object workload):
     # The length of a packet is 32 bits; names and header are part of it.
     if PyBytes_GET_SIZE(frozen) > <Py_ssize_t> 0xffffffff - 1024:
         raise errors.ArgumentError(
-            f"the workload has {PyBytes_GET_SIZE(frozen)} bytes; a Gearman packet carries less than "
-            "4 GiB")
+            f"the workload has {PyBytes_GET_SIZE(frozen)} bytes; a Gearman packet carries less "
+            "than 4 GiB")
     return frozen
 
 

@@ -1,7 +1,7 @@
 # The one gate between gearman_return_t and exceptions.
 
 cdef str tidy(const char *message):
-    """Return the middle of ``flush(CODE) what happened -> libgearman/connection.cc:724: pid(1)``."""
+    """Return the middle of ``flush(CODE) what happened -> libgearman/connection.cc:724: pid``."""
     cdef str text = message.decode("utf-8", "replace") if message != NULL else ""
     head, separator, _ = text.partition(" -> ")
     if separator and ") " in head:

@@ -1,6 +1,6 @@
 # A run: the one thread at a time that brings the queue to a server.
 
-cdef Py_ssize_t NARROW_WINDOW = 500     # tasks; libgearman's 2.9 KB for each fit into the CPU's cache
+cdef Py_ssize_t NARROW_WINDOW = 500     # tasks; the CPU's cache holds libgearman's 2.9 KB for each
 cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow window in a fifth
 
 
