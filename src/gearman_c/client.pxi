@@ -239,6 +239,7 @@ cdef class Client:
         cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
         begin(self, deadline)
         try:
+            self._progress_at = now()
             while self._head < PyList_GET_SIZE(self._queue) or self._untold:
                 step(self, deadline, 0)
             end_run(self)

@@ -111,6 +111,16 @@ cdef bint was_handed(const record *rec) noexcept:
         strcmp(lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_NEW") != 0
 
 
+cdef bint is_news(Client client) except -1:
+    """Whether the connection has taken tasks that no exception has yet called unconfirmed."""
+    cdef object item
+    for item in client._queue[client._head:client._next]:
+        if item is not None and (<Task> item).rec.state == IN_FLIGHT and \
+                was_handed(&(<Task> item).rec):
+            return True
+    return False
+
+
 cdef tuple mark_unconfirmed(Client client):
     """Mark the tasks that a connection took and no server acknowledged; return all of them.
 

@@ -34,14 +34,15 @@ cdef int begin(Client client, double deadline) except -1:
         raise errors.WaitTimeoutError("another thread was still running the client",
                                       code=ReturnCode.TIMEOUT, operation="run_tasks")
     client._runner = PyThread_get_thread_ident()
-    client._progress_at = now()
     try:
         enter(client)               # it may have been closed meanwhile
         if client._channel.client != NULL and \
                 (client._server not in client._servers or is_broken(&client._channel)):
-            # What broke while nobody looked is no failure of this run, unless tasks are lost.
+            # What broke while nobody looked is no failure of this run, unless tasks were on it
+            # that the user does not know of yet, or that are lost to him.
+            news = is_news(client)
             unconfirmed = drop_connection(client)
-            if unconfirmed and not client.resend:
+            if unconfirmed and (news or not client.resend):
                 raise lost(client, lib.GEARMAN_LOST_CONNECTION, "it was closed", unconfirmed)
     except BaseException:
         release(client)

@@ -70,6 +70,8 @@ cdef inline Task first_done(Submission self):
     self._tasks[self._head] = None
     self._head += 1
     self._payload -= (<Task> item).rec.size
+    if (<Task> item)._error is not None and (<Task> item)._error is self._client._refusal:
+        self._client._refusal = None    # the caller sees it in the task
     return <Task> item
 
 
@@ -80,6 +82,7 @@ cdef Task advance(Submission self):
     refuse_callbacks(client)
     if self._filling:
         raise errors.UsageError("the workloads of a submission are being read already")
+    client._progress_at = now()
     while task is None:
         self._filling = True
         try:
