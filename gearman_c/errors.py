@@ -1,7 +1,7 @@
 """The exceptions of gearman_c: one tree, one class for each thing a caller can do about it.
 
-Each class lists the return codes of libgearman it stands for in ``codes`` and may add a ``hint``
-that tells the user what to do next. The table from code to class is built from the classes.
+Each class lists the return codes of libgearman it stands for in ``codes``; the table from code to
+class is built from the classes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class GearmanError(Exception):
     """
 
     codes: ClassVar[str] = ""
-    hint: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -60,8 +59,6 @@ class GearmanError(Exception):
         task: Task | None = None,
         unconfirmed: tuple[Task, ...] = (),
     ) -> None:
-        if self.hint:
-            message = f"{message}: {self.hint}" if message else self.hint
         super().__init__(message)
         self.code = code
         self.operation = operation
@@ -119,7 +116,6 @@ class QueueFullError(ServerError):
     """The server's queue for a function takes no more; the refused tasks stay pending."""
 
     codes = "QUEUE_ERROR JOB_QUEUE_FULL"
-    hint = "call run_tasks() again when workers have drained it"
 
 
 class ProtocolError(GearmanError):
@@ -150,4 +146,4 @@ class UsageError(GearmanError, RuntimeError):
 
 
 class NotSupportedError(GearmanError):
-    """The libgearman that is loaded lacks the function."""
+    """The libgearman that is loaded, or this version of gearman_c, lacks the function."""

@@ -19,6 +19,8 @@ cdef struct channel:
     size_t in_flight                # R tasks in libgearman that are not acknowledged
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come
+    bint proven                     # R the server has answered as a Gearman server does
+    bint violated                   # R libgearman ended a task that was never acknowledged
     uint64_t acknowledged           # R since the client was made; tells progress
     size_t pending                  # G tasks added and neither acknowledged nor given up
     sockaddr_storage peer           # R the address that client connects to
@@ -28,7 +30,8 @@ cdef struct channel:
     sockaddr_storage local          # R its own end: tells later that the number is still ours
 
 
-# The C half of a Task, embedded in it. libgearman carries its address as the task's context.
+# The C half of a Task, embedded in it. libgearman carries its address as the task's context; a
+# marker carries that of its channel, plus one.
 cdef struct record:
     channel *queued                 # G borrowed: embedded in the Client; NULL once out of its queue
     lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not
@@ -37,7 +40,7 @@ cdef struct record:
     uint32_t key_generation         # G   the key where the user gave none (keys.pxi); else 0
     uint32_t hashed                 # R the key that libgearman made for "#",
     uint8_t is_hashed               # R   if it has
-    uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState
+    uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState; read by all
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
     char handle[lib.GEARMAN_JOB_HANDLE_SIZE]   # R copied in on_created(); empty until then
@@ -58,7 +61,7 @@ cdef class Task:
     cdef bytes _workload            # owned: the caller's own bytes object, or a copy of the buffer
     cdef bytes _unique              # owned; None where the binding assigned the key
     cdef readonly object context    # owned
-    cdef object _error              # owned; None unless state is FAILED
+    cdef object _error              # owned; why state is FAILED, if it is not an UnconfirmedError
 
 
 cdef class Client:
@@ -78,6 +81,7 @@ cdef class Client:
     cdef Py_ssize_t _next
     cdef list _refused              # tasks that a full queue refused in this run, oldest first
     cdef list _held                 # tasks of these functions that were not tried, oldest first
+    cdef bint _disordered           # a connection gave tasks back since the queue was in order
     cdef set _full                  # the names of these functions; None when there are none
     cdef object _refusal            # the first error of this run that did not stop it
     cdef object _on_created
@@ -102,5 +106,6 @@ cdef class Submission:
     cdef list _tasks                # owned: made of workloads; [.. _head) was given out
     cdef Py_ssize_t _head
     cdef size_t _payload            # bytes of those that were not
+    cdef object _given              # a tuple with a workload that was read and not yet added
     cdef bint _filling              # workloads is being read
     cdef uint8_t _priority

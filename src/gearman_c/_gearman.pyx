@@ -12,6 +12,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc, strtoul
 from libc.string cimport memcpy, memset, strcmp, strlen
 

@@ -48,10 +48,20 @@ cdef inline double roughly_now() noexcept nogil:
     return moment.tv_sec + moment.tv_nsec * 1e-9
 
 
+cdef inline channel *marked_channel(void *context) noexcept nogil:
+    """The channel whose marker has this context; NULL if it is a record's."""
+    if <uintptr_t> context & 1:
+        return <channel *> (<uintptr_t> context - 1)
+    return NULL
+
+
 cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     """The server acknowledged a task. Runs inside libgearman: touches only record and channel."""
-    cdef record *rec = <record *> lib.gearman_task_context(task)
+    cdef void *context = lib.gearman_task_context(task)
+    cdef record *rec = <record *> context
     cdef const char *handle = lib.gearman_task_job_handle(task)
+    if marked_channel(context) != NULL:
+        return lib.GEARMAN_UNEXPECTED_PACKET    # nobody asked for a job
     memcpy(rec.handle, handle, min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1))
     rec.state = CREATED
     rec.task = NULL
@@ -61,10 +71,18 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     return lib.GEARMAN_SUCCESS
 
 
-cdef lib.gearman_return_t marker_answered(lib.gearman_task_st *task) noexcept nogil:
-    cdef channel *c = <channel *> lib.gearman_task_context(task)
-    c.markers -= 1
-    return lib.GEARMAN_SUCCESS
+cdef void freed(lib.gearman_task_st *task, void *context) noexcept nogil:
+    """libgearman lets go of a task: a marker is answered, an acknowledged task is done.
+
+    A server that sends the end of a job without a handle makes it let go of any other.
+    """
+    cdef channel *c = marked_channel(context)
+    cdef record *rec = <record *> context
+    if c != NULL:
+        c.markers -= 1
+    elif rec.task != NULL:
+        rec.task = NULL
+        rec.queued.violated = True
 
 
 cdef lib.gearman_return_t add_marker(channel *c) noexcept nogil:
@@ -77,11 +95,11 @@ cdef lib.gearman_return_t add_marker(channel *c) noexcept nogil:
     """
     cdef lib.gearman_return_t rc
     cdef lib.gearman_task_st *task
-    task = lib.gearman_client_add_task_status(c.client, NULL, c, "H:gearman_c:0", &rc)
+    task = lib.gearman_client_add_task_status(
+        c.client, NULL, <void *> (<uintptr_t> c + 1), "H:gearman_c:0", &rc)
     if task == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
-    if rc == lib.GEARMAN_SUCCESS:
-        c.markers += 1
+    c.markers += 1
     return rc
 
 
@@ -97,6 +115,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     if c.client == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
+    lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit it
     rc = lib.gearman_client_add_server(c.client, host, port)
     if rc == lib.GEARMAN_SUCCESS:
         rc = add_marker(c)
@@ -107,7 +126,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     rc = lib.gearman_client_run_tasks(c.client)
     if rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
         find_socket(c, guess)
-        c.searches = 3
+        c.searches = 10
     pthread_mutex_unlock(&connecting)
     recognise(c)
     return rc
@@ -116,6 +135,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
 cdef void close_channel(channel *c) noexcept nogil:
     """Free the C client and all its tasks; the records must not point to them any more."""
     if c.client != NULL:
+        lib.gearman_client_set_task_context_free_fn(c.client, NULL)
         lib.gearman_client_free(c.client)
         __atomic_fetch_sub(&open_channels, 1, ATOMIC_RELAXED)
     forget_channel(c)
@@ -128,6 +148,8 @@ cdef void forget_channel(channel *c) noexcept nogil:
     c.in_flight = 0
     c.bytes_in_flight = 0
     c.markers = 0
+    c.proven = False
+    c.violated = False
 
 
 # Which of the two tasks of the probe below was freed first, that is, stood at the list's head.
@@ -166,7 +188,6 @@ cdef int make_template() except -1:
     lib.gearman_client_free(probe)
     newest_first = first_freed == 2
     lib.gearman_client_set_created_fn(template, created)
-    lib.gearman_client_set_status_fn(template, marker_answered)
     return 0
 
 

@@ -1,4 +1,5 @@
-# The one gate between gearman_return_t and exceptions.
+# The one gate between gearman_return_t and exceptions. It makes them and does not raise: what has
+# to be put in order first differs.
 
 cdef str tidy(const char *message):
     """Return the middle of ``flush(CODE) what happened -> libgearman/connection.cc:724: pid``."""
@@ -28,10 +29,3 @@ cdef object failure(lib.gearman_client_st *client, lib.gearman_return_t rc, str 
     return errors.class_for(code)(
         message, code=code, operation=operation,
         detail=detail.decode("utf-8", "replace") if detail != NULL else None)
-
-
-cdef int check(lib.gearman_client_st *client, lib.gearman_return_t rc, str operation) except -1:
-    """Raise the exception for rc unless it is GEARMAN_SUCCESS."""
-    if rc != lib.GEARMAN_SUCCESS:
-        raise failure(client, rc, operation)
-    return 0

@@ -70,10 +70,14 @@ cdef class Client:
             return
         count = self._channel.pending
         if count and self._generation == generation:
-            warnings.warn(f"a gearman_c.Client was dropped with {count} tasks pending; call "
-                          "run_tasks() to send them, or close() to give them up",
-                          ResourceWarning, source=self)
-        shut(self)
+            try:
+                warnings.warn(f"a gearman_c.Client was dropped with {count} tasks pending; call "
+                              "run_tasks() to send them, or close() to give them up",
+                              ResourceWarning, source=self)
+            finally:
+                shut(self)
+        else:
+            shut(self)
 
     def __enter__(self):
         enter(self)
@@ -230,8 +234,8 @@ cdef class Client:
             UsageError: the client is closed, or this is one of its callbacks.
 
             Whatever is raised, all that was not acknowledged is still queued, in its old order,
-            but what failed: call ``run_tasks()`` again. ``exception.unconfirmed`` lists the tasks
-            that may have reached a server.
+            but what failed: call ``run_tasks()`` again. The tasks that may have reached a server
+            are ``UNCONFIRMED``, and a ``GearmanError`` lists them as ``unconfirmed``.
 
         Wraps ``gearman_client_run_tasks()``.
         """
@@ -239,8 +243,9 @@ cdef class Client:
         cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
         begin(self, deadline)
         try:
-            self._progress_at = now()
-            while self._head < PyList_GET_SIZE(self._queue) or self._untold:
+            start_afresh(self)
+            while self._head < PyList_GET_SIZE(self._queue) or self._untold or \
+                    self._channel.markers:
                 step(self, deadline, 0)
             end_run(self)
         except BaseException as error:
@@ -354,6 +359,8 @@ cdef Task add(Client client, object function, object workload, object unique, ob
     if is_atomic(context):
         # Without it every collection walks the whole queue.
         PyObject_GC_UnTrack(task)
+    if client._closed or client._generation != generation:
+        enter(client)               # what freezes a workload may have closed the client
     client._queue.append(task)
     task.rec.queued = &client._channel
     client._channel.pending += 1

@@ -2,29 +2,47 @@
 
 cdef int shut(Client client) except -1:
     """Close the connection for good, and settle what becomes of the tasks."""
-    cdef object item
-    cdef Task task
+    cdef list tasks
     if client._closed:
         return 0
     client._closed = True
     if client._generation != generation:
         abandon(client)
         return 0
-    account(client)
-    bring_back(client)
-    drop_connection(client)
-    for item in client._queue:
+    for tasks in (client._refused, client._held, client._queue):
+        give_up(tasks)
+    with nogil:
+        close_channel(&client._channel)
+    client._server = None
+    empty(client)
+    return 0
+
+
+cdef void give_up(list tasks) noexcept:
+    """Settle what becomes of each task, without anything that could raise half-way."""
+    cdef Py_ssize_t place
+    cdef object item
+    cdef record *rec
+    for place in range(PyList_GET_SIZE(tasks)):
+        item = <object> PyList_GET_ITEM(tasks, place)
         if item is None:
             continue
-        task = <Task> item
-        if task.rec.state == UNCONFIRMED:
-            fail_task(task, errors.UnconfirmedError(
-                "the client was closed before the server acknowledged the task; it may have the "
-                "job", code=ReturnCode.LOST_CONNECTION, operation="close", task=task))
-        elif task.rec.state == PENDING:
-            leave_queue(task, CANCELLED)
+        rec = &(<Task> item).rec
+        if rec.state < CREATED:
+            # An UnconfirmedError is what a failed task without an error shows.
+            rec.handed = was_handed(rec) or rec.state == UNCONFIRMED
+            rec.state = FAILED if rec.handed else CANCELLED
+        rec.task = NULL
+        take_out(rec)
+
+
+cdef int empty(Client client) except -1:
     client._queue = []
+    client._refused = []
+    client._held = []
     client._untold = []
+    client._full = None
+    client._refusal = None
     client._head = client._next = 0
     return 0
 
@@ -34,27 +52,20 @@ cdef int abandon(Client client) except -1:
 
     The C client is forgotten, not freed: freeing it would shut down the parent's socket.
     """
+    cdef list tasks
     cdef object item
-    cdef Task task
     if still_ours(&client._channel):
         close(client._channel.descriptor)
     forget_channel(&client._channel)
-    for item in client._refused + client._held + client._queue:
-        if item is None:
-            continue
-        task = <Task> item
-        task.rec.task = NULL
-        if task.rec.state < CREATED:
-            leave_queue(task, CANCELLED)
-        task.rec.queued = NULL
+    for tasks in (client._refused, client._held, client._queue):
+        for item in tasks:
+            if item is not None:
+                (<Task> item).rec.task = NULL
+                if (<Task> item).rec.state < CREATED:
+                    (<Task> item).rec.state = CANCELLED
+                take_out(&(<Task> item).rec)
     client._channel.pending = 0
-    client._queue = []
-    client._refused = []
-    client._held = []
-    client._untold = []
-    client._full = None
-    client._refusal = None
-    client._head = client._next = 0
+    empty(client)
     client._server = None
     client._lock = allocate_lock()
     client._runner = 0

@@ -15,14 +15,16 @@ cdef int connect(Client client, double deadline) except -1:
     cdef tuple servers = client._servers
     cdef Py_ssize_t offset, index
     cdef list reasons = []
-    cdef double limit
     if not servers:
         raise no_servers("run_tasks")
     for offset in range(len(servers)):
         index = (client._preferred + offset) % len(servers)
-        # The last one to be tried has all the time there is.
-        limit = FOREVER if offset == len(servers) - 1 else now() + CONNECT_SECONDS
-        error = connect_server(client, &client._channel, servers[index], deadline, limit)
+        try:
+            error = connect_server(client, &client._channel, servers[index], deadline,
+                                   offset == len(servers) - 1)
+        except errors.WaitTimeoutError:
+            client._preferred = index + 1   # the next run begins with another one
+            raise
         if error is None:
             client._server = servers[index]
             client._preferred = index
@@ -31,25 +33,34 @@ cdef int connect(Client client, double deadline) except -1:
         reasons.append(error)
     raise errors.ConnectionFailedError(
         "no server takes a connection: " + "; ".join([str(reason) for reason in reasons]),
-        code=reasons[-1].code, operation="connect", detail=reasons[-1].detail)
+        code=error.code, operation="connect", detail=error.detail)
 
 
-cdef object connect_server(Client client, channel *c, tuple server, double deadline, double limit):
+cdef object connect_server(Client client, channel *c, tuple server, double deadline, bint last):
     """Try the addresses of one server.
+
+    Args:
+        last: whether no other server is left; its last address then has all the time there is.
 
     Returns:
         None once one has answered, else the exception that says why none did.
     """
     cdef object error = None
     cdef bint connected = False
+    cdef double limit, patient = FOREVER
     cdef lib.gearman_return_t rc
     try:
         addresses = look_up(server)
     except errors.ConnectionFailedError as unresolved:
         return unresolved
-    if client._timeout is not None:
-        deadline = min(deadline, now() + <double> client._timeout)
     for host, address in addresses:
+        if client._timeout is not None:
+            patient = now() + <double> client._timeout
+        if last and address is addresses[len(addresses) - 1][1]:
+            deadline = min(deadline, patient)
+            limit = FOREVER
+        else:
+            limit = min(now() + CONNECT_SECONDS, patient)
         memset(&c.peer, 0, sizeof(c.peer))
         memcpy(&c.peer, PyBytes_AS_STRING(address), PyBytes_GET_SIZE(address))
         try:
@@ -77,8 +88,11 @@ cdef lib.gearman_return_t connect_address(
         rc = open_channel(c, host_text, port)
     while rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
         if c.markers == 0:
+            c.proven = True
             return lib.GEARMAN_SUCCESS
         PyErr_CheckSignals()
+        if client._generation != generation:
+            raise errors.UsageError("a signal handler forked: the run is the parent's")
         if client._closing:
             raise errors.UsageError("another thread closed the client")
         if now() >= deadline:
@@ -101,7 +115,7 @@ cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
         raise MemoryError()
     error = failure(c.client, rc, "connect")
     if rc == lib.GEARMAN_TIMEOUT:
-        reason = f"{place}: no answer in {CONNECT_SECONDS:g} s"
+        reason = f"{place}: no answer in time"
     elif c.tuned or isinstance(error, errors.ProtocolError):
         reason = f"{place}: no Gearman server answers there ({error})"
     else:
@@ -113,26 +127,31 @@ cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
 cdef int echo_server(Client client, tuple server, bytes workload, double deadline) except -1:
     """Echo over a connection of its own.
 
-    gearman_client_echo() blocks, deaf to signals, and cannot go on after a timeout. So its wait
-    is short at first, and each try has a new connection, whose first answer is waited for with
-    open ears.
+    gearman_client_echo() blocks, deaf to signals, and cannot go on after a timeout. So it waits
+    for half a second at the most, and each try has a new connection, whose first answer is waited
+    for with open ears.
     """
+    cdef sigset_t before
     cdef channel c
     cdef lib.gearman_return_t rc
     cdef object error
     cdef const char *text = workload
     cdef size_t size = PyBytes_GET_SIZE(workload)
-    cdef double wait_seconds = 0.25
+    cdef double wait_seconds
     memset(&c, 0, sizeof(c))
     forget_channel(&c)
+    if client._timeout is not None:
+        deadline = min(deadline, now() + <double> client._timeout)
     while True:
-        error = connect_server(client, &c, server, deadline, FOREVER)
+        error = connect_server(client, &c, server, deadline, True)
         if error is not None:
             raise error
-        wait_seconds = min(wait_seconds, max(deadline - now(), 0.001))
+        wait_seconds = min(0.5, max(deadline - now(), 0.001))
         with nogil:
             lib.gearman_client_set_timeout(c.client, <int> (wait_seconds * 1000) + 1)
+            pthread_sigmask(SIG_SETMASK, &deferred, &before)
             rc = lib.gearman_client_echo(c.client, text, size)
+            pthread_sigmask(SIG_SETMASK, &before, NULL)
         if rc != lib.GEARMAN_SUCCESS:
             error = failure(c.client, rc, "echo")
         with nogil:
@@ -142,4 +161,3 @@ cdef int echo_server(Client client, tuple server, bytes workload, double deadlin
         PyErr_CheckSignals()
         if rc != lib.GEARMAN_TIMEOUT or now() >= deadline:
             raise error
-        wait_seconds *= 2

@@ -10,29 +10,23 @@ cdef extern from "libgearman/gearman.h" nogil:
         GEARMAN_FUNCTION_MAX_SIZE
         GEARMAN_JOB_HANDLE_SIZE
         GEARMAN_MAX_UNIQUE_SIZE
-        GEARMAN_ARGS_BUFFER_SIZE
+        GEARMAN_DEFAULT_SOCKET_SEND_SIZE
         GEARMAN_DEFAULT_SOCKET_TIMEOUT
-    const char *LIBGEARMAN_VERSION_STRING
 
     # libgearman-1.0/return.h
     ctypedef enum gearman_return_t:
         GEARMAN_SUCCESS
         GEARMAN_IO_WAIT
-        GEARMAN_ERRNO
-        GEARMAN_NO_ACTIVE_FDS
+        GEARMAN_INVALID_MAGIC
+        GEARMAN_UNEXPECTED_PACKET
         GEARMAN_GETADDRINFO
-        GEARMAN_NO_SERVERS
         GEARMAN_LOST_CONNECTION
         GEARMAN_MEMORY_ALLOCATION_FAILURE
         GEARMAN_JOB_QUEUE_FULL
         GEARMAN_SERVER_ERROR
-        GEARMAN_NOT_CONNECTED
-        GEARMAN_COULD_NOT_CONNECT
         GEARMAN_QUEUE_ERROR
         GEARMAN_TIMEOUT
         GEARMAN_ARGUMENT_TOO_LARGE
-        GEARMAN_INVALID_ARGUMENT
-        GEARMAN_JOB_NOT_FOUND
         GEARMAN_MAX_RETURN
 
     # libgearman-1.0/constants.h
@@ -48,11 +42,9 @@ cdef extern from "libgearman/gearman.h" nogil:
 
     # libgearman-1.0/client_callbacks.h, client.h
     ctypedef gearman_return_t gearman_created_fn(gearman_task_st *task) noexcept
-    ctypedef gearman_return_t gearman_universal_status_fn(gearman_task_st *task) noexcept
     ctypedef void gearman_task_context_free_fn(gearman_task_st *task, void *context) noexcept
 
-    # libgearman-1.0/strerror.h, util.h
-    const char *gearman_strerror(gearman_return_t rc) noexcept
+    # libgearman-1.0/util.h
     const char *gearman_version() noexcept
 
     # libgearman-1.0/task.h
@@ -79,7 +71,6 @@ cdef extern from "libgearman/gearman.h" nogil:
     gearman_return_t gearman_client_wait(gearman_client_st *client) noexcept
     gearman_return_t gearman_client_echo(
         gearman_client_st *client, const void *workload, size_t workload_size) noexcept
-    void gearman_client_task_free_all(gearman_client_st *client) noexcept
     void gearman_client_set_task_context_free_fn(
         gearman_client_st *client, gearman_task_context_free_fn *function) noexcept
     gearman_task_st *gearman_client_add_task_background(
@@ -99,6 +90,4 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_return_t *ret_ptr) noexcept
     void gearman_client_set_created_fn(
         gearman_client_st *client, gearman_created_fn *function) noexcept
-    void gearman_client_set_status_fn(
-        gearman_client_st *client, gearman_universal_status_fn *function) noexcept
     gearman_return_t gearman_client_run_tasks(gearman_client_st *client) noexcept

@@ -45,7 +45,10 @@ cdef bint may_refill(channel *c, size_t low_water) noexcept nogil:
 
 
 cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noexcept nogil:
-    """Hand a batch to libgearman, so that it sends the first row first."""
+    """Hand a batch to libgearman, so that it sends the first row first.
+
+    After an error the connection is of no use: the rows behind are missing from the order.
+    """
     cdef Py_ssize_t index
     cdef staged *row
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
@@ -91,6 +94,8 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
         rc = lib.gearman_client_run_tasks(c.client)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
             return rc
+        if c.violated:
+            return lib.GEARMAN_UNEXPECTED_PACKET
         recognise(c)
         if c.markers == 0 and may_refill(c, low_water):
             return lib.GEARMAN_SUCCESS
@@ -102,3 +107,5 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return lib.GEARMAN_IO_WAIT
         if rc != lib.GEARMAN_SUCCESS:
             return rc
+        if not c.proven and speaks_text(c):
+            return lib.GEARMAN_INVALID_MAGIC

@@ -1,13 +1,21 @@
 # The client's queue seen from Python: which tasks go next, which are done, which come back.
-# Everything here holds the GIL.
+# Everything here holds the GIL. Where tasks change hands, the C side comes first and cannot fail;
+# what may raise - any call into Python, for lack of memory or for a signal - comes afterwards.
 
-cdef bint has_waiting(Client client) except -1:
+cdef inline record *record_at(Client client, Py_ssize_t place) noexcept:
+    """The record of the task at a place of the queue; NULL where there is none any more."""
+    cdef object item = <object> PyList_GET_ITEM(client._queue, place)
+    if item is None:
+        return NULL
+    return &(<Task> item).rec
+
+
+cdef bint has_waiting(Client client) noexcept:
     """Whether a task waits to be sent; steps over those that were cancelled or have failed."""
-    cdef list queue = client._queue
-    cdef object item
-    while client._next < PyList_GET_SIZE(queue):
-        item = <object> PyList_GET_ITEM(queue, client._next)
-        if item is not None and (<Task> item).rec.state < CREATED:
+    cdef record *rec
+    while client._next < PyList_GET_SIZE(client._queue):
+        rec = record_at(client, client._next)
+        if rec != NULL and rec.state < CREATED:
             return True
         client._next += 1
     return False
@@ -17,27 +25,32 @@ cdef Py_ssize_t stage(Client client) except -1:
     """Fill the batch with the next tasks, as far as the window has room; return how many."""
     cdef channel *c = &client._channel
     cdef list queue = client._queue
-    cdef Py_ssize_t count = 0, size = PyList_GET_SIZE(queue)
-    cdef Py_ssize_t room = client._window - <Py_ssize_t> c.in_flight
+    cdef Py_ssize_t count = 0, room = client._window - <Py_ssize_t> c.in_flight, start
     cdef size_t payload = c.bytes_in_flight
-    cdef object item
     cdef Task task
     cdef staged *row
-    if client._head > 1024 and client._head * 2 > size:
+    cdef record *rec
+    if client._head > 1024 and client._head * 2 > PyList_GET_SIZE(queue):
         del queue[:client._head]
         client._next -= client._head
         client._head = 0
-        size = PyList_GET_SIZE(queue)
-    while count < room and payload < WINDOW_BYTES and client._next < size:
-        item = <object> PyList_GET_ITEM(queue, client._next)
-        client._next += 1
-        task = <Task> item
-        if task.rec.state != PENDING and task.rec.state != UNCONFIRMED:
-            continue                # cancelled, or failed with its connection
+    start = client._next
+    while count < room and payload < WINDOW_BYTES and has_waiting(client):
+        task = <Task> <object> PyList_GET_ITEM(queue, client._next)
         if client._full is not None and task._function in client._full:
-            client._held.append(task)
-            queue[client._next - 1] = None
+            try:
+                client._held.append(task)
+            except MemoryError:
+                while count > 0:
+                    count -= 1
+                    rec = client._staged[count].rec
+                    rec.state = UNCONFIRMED if rec.handed else PENDING
+                client._next = start
+                raise
+            queue[client._next] = None
+            client._next += 1
             continue
+        client._next += 1
         row = &client._staged[count]
         row.rec = &task.rec
         row.function = PyBytes_AS_STRING(task._function)
@@ -57,18 +70,15 @@ cdef Py_ssize_t stage(Client client) except -1:
 cdef int account(Client client) except -1:
     """Take the tasks that are done off the head of the queue."""
     cdef list queue = client._queue
-    cdef object item
-    cdef Task task
+    cdef record *rec
     while client._head < client._next:
-        item = <object> PyList_GET_ITEM(queue, client._head)
-        if item is not None:
-            task = <Task> item
-            if task.rec.state < CREATED:
+        rec = record_at(client, client._head)
+        if rec != NULL:
+            if rec.state < CREATED:
                 return 0
-            if task.rec.state == CREATED:
-                leave_queue(task, CREATED)
-                if client._on_created is not None:
-                    client._untold.append(task)
+            if rec.state == CREATED and client._on_created is not None:
+                client._untold.append(<object> PyList_GET_ITEM(queue, client._head))
+            take_out(rec)
             queue[client._head] = None
         client._head += 1
     return 0
@@ -91,118 +101,145 @@ cdef int tell(Client client) except -1:
     return 0
 
 
-cdef Py_ssize_t oldest_in_flight(Client client):
-    """The place of the task that the server's next answer is for, or -1.
-
-    A server answers what came over one connection in the order in which it came.
-    """
-    cdef Py_ssize_t index
-    cdef object item
-    for index in range(client._head, client._next):
-        item = client._queue[index]
-        if item is not None and (<Task> item).rec.task != NULL:
-            return index
-    return -1
-
-
 cdef bint was_handed(const record *rec) noexcept:
     """Whether libgearman has begun to send the task: it may be at the server."""
-    return rec.task != NULL and \
-        strcmp(lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_NEW") != 0
+    return rec.handed or (rec.task != NULL and strcmp(
+        lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_NEW") != 0)
 
 
-cdef bint is_news(Client client) except -1:
+cdef bint is_news(Client client) noexcept:
     """Whether the connection has taken tasks that no exception has yet called unconfirmed."""
-    cdef object item
-    for item in client._queue[client._head:client._next]:
-        if item is not None and (<Task> item).rec.state == IN_FLIGHT and \
-                was_handed(&(<Task> item).rec):
+    cdef Py_ssize_t place
+    cdef record *rec
+    for place in range(client._head, client._next):
+        rec = record_at(client, place)
+        if rec != NULL and rec.state == IN_FLIGHT and was_handed(rec):
             return True
     return False
 
 
 cdef tuple mark_unconfirmed(Client client):
-    """Mark the tasks that a connection took and no server acknowledged; return all of them.
-
-    They stand at the head of the queue: in flight, or next to be sent again.
-    """
-    cdef list unconfirmed = []
-    cdef object item
-    cdef Task task
-    for item in client._queue[client._head:client._next + client.max_in_flight]:
-        if item is None:
-            continue
-        task = <Task> item
-        if task.rec.state == IN_FLIGHT and (task.rec.handed or was_handed(&task.rec)):
-            task.rec.state = UNCONFIRMED
-        if task.rec.state == UNCONFIRMED:
-            unconfirmed.append(task)
+    """Mark the tasks that a connection took and no server acknowledged; return all there are."""
+    cdef Py_ssize_t place
+    cdef record *rec
+    cdef list unconfirmed
+    for place in range(client._head, client._next):
+        rec = record_at(client, place)
+        if rec != NULL and rec.state == IN_FLIGHT and was_handed(rec):
+            rec.state = UNCONFIRMED
+    unconfirmed = [task for task in client._queue[client._head:]
+                   if task is not None and (<Task> task).rec.state == UNCONFIRMED]
     return tuple(unconfirmed)
 
 
-cdef tuple drop_connection(Client client):
-    """Close the connection; all that was not acknowledged waits again, in its old order.
+cdef bint is_stuck(Client client) noexcept:
+    """Whether a task counts as in flight and libgearman has it not: a step ended half-way."""
+    cdef Py_ssize_t place
+    cdef record *rec
+    for place in range(client._head, client._next):
+        rec = record_at(client, place)
+        if rec != NULL and rec.state < CREATED and rec.task == NULL:
+            return True
+    return False
 
-    Returns:
-        The unconfirmed tasks. With resend=False they have failed and do not wait any more.
+
+cdef void give_back(Client client) noexcept:
+    """Close the connection; all that was not acknowledged waits again.
+
+    With resend=False, what may be at the server has failed and does not wait any more.
     """
-    cdef tuple unconfirmed = mark_unconfirmed(client)
-    cdef object item
-    cdef Task task
-    for item in client._queue[client._head:client._next]:
-        if item is None:
+    cdef Py_ssize_t place
+    cdef record *rec
+    for place in range(client._head, client._next):
+        rec = record_at(client, place)
+        if rec == NULL or rec.state >= CREATED:
             continue
-        task = <Task> item
-        if task.rec.state == IN_FLIGHT:
-            task.rec.state = PENDING
-        elif task.rec.state == UNCONFIRMED:
-            task.rec.handed = True
-        task.rec.task = NULL
+        rec.handed = was_handed(rec)
+        rec.task = NULL
+        if not rec.handed:
+            rec.state = PENDING
+        elif client.resend:
+            rec.state = UNCONFIRMED
+        else:
+            leave_queue(rec, FAILED)
     client._next = client._head
-    client._server = None
+    client._disordered = True
     with nogil:
         close_channel(&client._channel)
-    if not client.resend:
-        for item in unconfirmed:
-            fail_task(<Task> item, errors.UnconfirmedError(
-                "the connection broke before the server acknowledged the task; it may have the "
-                "job", code=ReturnCode.LOST_CONNECTION, operation="run_tasks", task=item))
-    return unconfirmed
 
 
-cdef int take_back_refused(Client client, Py_ssize_t place, object error) except -1:
-    """Let the task at place go on its own: the server refused it with error, the others go on."""
+cdef tuple drop_connection(Client client):
+    """As give_back(); returns the unconfirmed tasks, also those that have failed by it."""
+    cdef list failed
+    cdef Py_ssize_t head = client._head, next = client._next
+    give_back(client)
+    client._server = None
+    if client.resend:
+        bring_back(client)
+        return mark_unconfirmed(client)
+    failed = [task for task in client._queue[head:next]
+              if task is not None and (<Task> task).rec.state == FAILED and (<Task> task).rec.handed]
+    bring_back(client)
+    return tuple(failed)
+
+
+cdef Py_ssize_t oldest_in_flight(Client client) noexcept:
+    """The place of the task that the server's next answer is for, or -1.
+
+    A server answers what came over one connection in the order in which it came.
+    """
+    cdef Py_ssize_t place
+    cdef record *rec
+    for place in range(client._head, client._next):
+        rec = record_at(client, place)
+        if rec != NULL and rec.task != NULL:
+            return place
+    return -1
+
+
+cdef lib.gearman_return_t take_back_refused(Client client, Py_ssize_t place) noexcept:
+    """Take the task at place from libgearman: the server refused it, the others go on.
+
+    It must have been sent whole: libgearman sends straight from the task's own memory.
+    """
     cdef channel *c = &client._channel
-    cdef Task task = client._queue[place]
-    error.task = task
-    lib.gearman_task_free(task.rec.task)
-    task.rec.task = NULL
+    cdef record *rec = record_at(client, place)
+    cdef lib.gearman_task_st *task = rec.task
+    if strcmp(lib.gearman_task_strstate(task), "GEARMAN_TASK_STATE_WORK") != 0:
+        return lib.GEARMAN_UNEXPECTED_PACKET
+    rec.task = NULL
+    rec.state = PENDING
+    rec.handed = False
     c.in_flight -= 1
-    c.bytes_in_flight -= task.rec.size
-    if isinstance(error, errors.QueueFullError):
-        # Back-pressure: the function is left out for the rest of the run.
-        task.rec.state = PENDING
-        task.rec.handed = False
-        client._queue[place] = None
-        client._refused.append(task)
-        if client._full is None:
-            client._full = set()
-        client._full.add(task._function)
-    else:
-        fail_task(task, error)
-    if client._refusal is None:
-        client._refusal = error
+    c.bytes_in_flight -= rec.size
+    lib.gearman_task_free(task)
+    return add_marker(c)
+
+
+cdef int hold_refused(Client client, Py_ssize_t place) except -1:
+    """Back-pressure: leave the function of the refused task at place out for the rest of the run."""
+    cdef Task task = client._queue[place]
+    if client._full is None:
+        client._full = set()
+    client._full.add(task._function)
+    client._refused.append(task)
+    client._queue[place] = None
     return 0
 
 
 cdef int bring_back(Client client) except -1:
     """Put the tasks of full functions back among those that wait, each at its old place."""
+    cdef Py_ssize_t size = PyList_GET_SIZE(client._queue)   # what is added meanwhile stays behind
+    cdef list waiting
     client._full = None
-    if client._refused or client._held:
-        # Three lists, each in order already: sorting joins them in linear time.
-        client._queue[client._next:] = sorted(
-            client._refused + client._held + client._queue[client._next:],
-            key=lambda task: (<Task> task).rec.number)
+    if client._refused or client._held or client._disordered:
+        # Lists that are in order already: sorting joins them in linear time.
+        waiting = [task for task in
+                   client._refused + client._held + client._queue[client._next:size]
+                   if task is not None]
+        waiting.sort(key=lambda task: (<Task> task).rec.number)
+        client._queue[client._next:size] = waiting
         client._refused = []
         client._held = []
+        client._disordered = False
     return 0

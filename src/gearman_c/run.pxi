@@ -39,11 +39,13 @@ cdef int begin(Client client, double deadline) except -1:
         if client._channel.client != NULL and \
                 (client._server not in client._servers or is_broken(&client._channel)):
             # What broke while nobody looked is no failure of this run, unless tasks were on it
-            # that the user does not know of yet, or that are lost to him.
+            # that the user does not know of, or that are lost to him, or that another server,
+            # which cannot join them to the job it may have, would get now.
+            place = where(client)
             news = is_news(client)
             unconfirmed = drop_connection(client)
-            if unconfirmed and (news or not client.resend):
-                raise lost(client, lib.GEARMAN_LOST_CONNECTION, "it was closed", unconfirmed)
+            if unconfirmed and (news or not client.resend or len(client._servers) > 1):
+                raise lost(client, place, lib.GEARMAN_LOST_CONNECTION, "it was closed", unconfirmed)
     except BaseException:
         release(client)
         raise
@@ -52,7 +54,16 @@ cdef int begin(Client client, double deadline) except -1:
 
 cdef int release(Client client) except -1:
     client._runner = 0
-    client._lock.release()
+    if client._lock.locked():       # a child forked in a callback has a new one
+        client._lock.release()
+    return 0
+
+
+cdef int start_afresh(Client client) except -1:
+    """Forget what an earlier run, perhaps one that was given up half-way, had put off."""
+    client._progress_at = now()
+    client._refusal = None
+    bring_back(client)
     return 0
 
 
@@ -62,6 +73,7 @@ cdef int step(Client client, double deadline, size_t low_water) except -1:
     cdef size_t refill_at = client._window // 10
     cdef Py_ssize_t count = 0
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
+    cdef bint given = True
     cdef double started
     if has_waiting(client):
         if c.client == NULL:
@@ -70,22 +82,25 @@ cdef int step(Client client, double deadline, size_t low_water) except -1:
             count = stage(client)
         if client._next < PyList_GET_SIZE(client._queue):
             low_water = max(low_water, refill_at)
-    if c.in_flight or count:
+    if c.in_flight or c.markers or count:
         started = now()
         with nogil:
             rc = give(c, client._staged, count)
-            if rc == lib.GEARMAN_SUCCESS:
+            given = rc == lib.GEARMAN_SUCCESS
+            if given:
                 rc = pump(c, low_water, min(started + SLICE, deadline))
         if now() - started > DISTANT_SECONDS:
             widen(client)
-    account(client)
     if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
-        settle(client, rc)
+        settle(client, rc, given)
+    account(client)
     PyErr_CheckSignals()
     tell(client)
+    if client._generation != generation:
+        raise errors.UsageError("a callback or signal handler forked: the run is the parent's")
     if client._closing:
         raise errors.UsageError("another thread closed the client")
-    if client._head < PyList_GET_SIZE(client._queue):
+    if client._head < PyList_GET_SIZE(client._queue) or c.markers:
         watch_time(client, deadline)
     return 0
 
@@ -117,30 +132,59 @@ cdef double patience(Client client):
     return client._progress_at + <double> client._timeout
 
 
-cdef int settle(Client client, lib.gearman_return_t rc) except -1:
+cdef bint is_refusal(lib.gearman_return_t rc) noexcept:
+    """Whether rc is what run_tasks() returns for a server's ERROR about one job.
+
+    gearmand sends ARGUMENT_TOO_LARGE and QUEUE_ERROR; SERVER_ERROR stands for unknown texts.
+    """
+    return rc in (lib.GEARMAN_QUEUE_ERROR, lib.GEARMAN_JOB_QUEUE_FULL, lib.GEARMAN_SERVER_ERROR,
+                  lib.GEARMAN_ARGUMENT_TOO_LARGE)
+
+
+cdef int settle(Client client, lib.gearman_return_t rc, bint given) except -1:
     """libgearman returned an error: blame one task for it and go on, or drop the connection."""
     cdef channel *c = &client._channel
-    cdef Py_ssize_t place
-    cdef object error = failure(c.client, rc, "run_tasks")
-    if isinstance(error, (errors.ServerError, errors.ArgumentError)) and \
-            (not c.tuned or still_ours(c)):
+    cdef Py_ssize_t place = -1
+    cdef lib.gearman_return_t taken = lib.GEARMAN_UNEXPECTED_PACKET
+    if given and is_refusal(rc) and (not c.tuned or still_ours(c)):
         place = oldest_in_flight(client)
         if place >= 0:
-            kind = type(error) if isinstance(error, errors.ServerError) else errors.ServerError
-            name = (<Task> client._queue[place]).function_name
-            take_back_refused(client, place, kind(
-                f"the server refused a task of function {name!r} ({error})",
-                code=error.code, operation="run_tasks", detail=error.detail))
-            check(c.client, add_marker(c), "run_tasks")
-            return 0
+            taken = take_back_refused(client, place)
+    # From here on a signal may raise; interrupt() finds the task that is then left over.
+    error = failure(c.client, rc, "run_tasks")
+    if taken == lib.GEARMAN_SUCCESS:
+        refuse(client, place, error)
+        return 0
+    account(client)
+    server = where(client)
     unconfirmed = drop_connection(client)
     if isinstance(error, MemoryError):
         raise error
-    error = lost(client, rc, str(error), unconfirmed)
-    raise error
+    raise lost(client, server, rc, str(error), unconfirmed)
 
 
-cdef object lost(Client client, lib.gearman_return_t rc, str reason, tuple unconfirmed):
+cdef int refuse(Client client, Py_ssize_t place, object error) except -1:
+    """Say that the server refused the task at place: for now, or for good."""
+    cdef Task task = client._queue[place]
+    cdef object kind = errors.ServerError
+    cdef bint passing = error.code in (ReturnCode.QUEUE_ERROR, ReturnCode.JOB_QUEUE_FULL)
+    message = f"the server refused a task of function {task.function_name!r} ({error})"
+    if passing and "queue is full" in (error.detail or ""):
+        kind = errors.QueueFullError
+        message += "; call run_tasks() again when workers have drained it"
+    refusal = kind(message, code=error.code, operation="run_tasks", detail=error.detail, task=task)
+    if passing:
+        hold_refused(client, place)
+    else:
+        set_error(task, refusal)
+        leave_queue(&task.rec, FAILED)
+    if client._refusal is None:
+        client._refusal = refusal
+    return 0
+
+
+cdef object lost(Client client, str server, lib.gearman_return_t rc, str reason,
+                 tuple unconfirmed):
     """Return the exception for a connection that broke."""
     cdef object code = code_of(rc)
     cdef object kind = errors.class_for(code)
@@ -153,14 +197,12 @@ cdef object lost(Client client, lib.gearman_return_t rc, str reason, tuple uncon
                 "send them again under the same unique keys")
     else:
         fate = f"{len(unconfirmed)} tasks were sent and not acknowledged, and have failed"
-    return kind(f"the connection to {where(client)} broke ({reason}); {fate}",
+    return kind(f"the connection to {server} broke ({reason}); {fate}",
                 code=code, operation="run_tasks", detail=reason, unconfirmed=unconfirmed)
 
 
 cdef str where(Client client):
-    if not client._servers:
-        return "the server"
-    return show_server(client._servers[client._preferred % len(client._servers)])
+    return "the server" if client._server is None else show_server(client._server)
 
 
 cdef int end_run(Client client) except -1:
@@ -176,10 +218,15 @@ cdef int end_run(Client client) except -1:
 cdef int interrupt(Client client, object error) except -1:
     """The run ends with error: everything is queued again, and what is not known is said."""
     cdef tuple unconfirmed
+    if client._generation != generation:
+        abandon(client)
+        return 0
+    if is_stuck(client):
+        give_back(client)
     account(client)
     client._refusal = None
     bring_back(client)
     unconfirmed = mark_unconfirmed(client)
-    if isinstance(error, errors.GearmanError) and not error.unconfirmed:
+    if isinstance(error, errors.GearmanError) and not getattr(error, "unconfirmed", ()):
         error.unconfirmed = unconfirmed
     return 0

@@ -41,7 +41,7 @@ cdef tuple split_server(str text):
         port = port[1:]
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if port and not (port.isascii() and port.isdigit()):
+    if port and not (port.isascii() and port.isdigit() and len(port) <= 5):
         raise errors.ArgumentError(f"{text!r} is not a server: {port!r} is not a port number")
     return read_server(host, int(port) if port else DEFAULT_PORT)
 
@@ -109,4 +109,6 @@ cdef list look_up(tuple server):
             found.append((<bytes> numeric, (<char *> each.ai_addr)[:each.ai_addrlen]))
         each = each.ai_next
     freeaddrinfo(first)
+    if not found:
+        raise unresolved(server, "it has no address")
     return found

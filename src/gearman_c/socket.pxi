@@ -53,6 +53,20 @@ cdef extern from *:
         return 0;
     }
 
+    /* Whether a socket without a peer is on its way to one. */
+    static int gearman_c_is_connecting(int descriptor)
+    {
+    #ifdef __linux__
+        unsigned char state = 0;            /* the first byte of struct tcp_info */
+        socklen_t size = sizeof state;
+        return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &state, &size) == 0
+            && state == TCP_SYN_SENT;
+    #else
+        (void)descriptor;
+        return 1;
+    #endif
+    }
+
     /* Bytes the peer has acknowledged and bytes received, which is progress even while one large
        payload is under way; 0 where the system does not tell. The layout is Linux's ABI; the C
        library's header lacks the fields. */
@@ -75,6 +89,7 @@ cdef extern from *:
         int l_onoff
         int l_linger
     enum:
+        TCP_NODELAY, SO_KEEPALIVE
         SOL_SOCKET, SOCK_STREAM, SO_TYPE, SO_LINGER, SO_SNDBUF, SO_RCVBUF, SO_BUF_LOCK
         IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, MSG_PEEK, MSG_DONTWAIT
         O_RDONLY, O_CLOEXEC
@@ -95,6 +110,7 @@ cdef extern from *:
     int atoi(const char *) nogil
     bint same_address "gearman_c_same_address" (
         const sockaddr_storage *, const sockaddr_storage *) nogil
+    bint is_connecting "gearman_c_is_connecting" (int) nogil
     unsigned long long bytes_moved "gearman_c_bytes_moved" (int) nogil
 
 cdef enum:
@@ -108,22 +124,29 @@ cdef inline void set_number(int descriptor, int level, int option, int value) no
     setsockopt(descriptor, level, option, &value, sizeof(value))
 
 
+cdef inline int get_number(int descriptor, int level, int option) noexcept nogil:
+    cdef int value = 0
+    cdef socklen_t size = sizeof(value)
+    return -1 if getsockopt(descriptor, level, option, &value, &size) else value
+
+
 cdef bint bears_mark(int descriptor, const sockaddr_storage *peer) noexcept nogil:
     """Whether descriptor is a socket that libgearman made, not yet set up, to or towards peer."""
-    cdef int kind = 0
     cdef linger mark
     cdef sockaddr_storage address
-    cdef socklen_t size = sizeof(kind)
-    if getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &kind, &size) or kind != SOCK_STREAM:
+    cdef socklen_t size = sizeof(mark)
+    if getsockopt(descriptor, SOL_SOCKET, SO_LINGER, &mark, &size) or mark.l_onoff == 0 or \
+            mark.l_linger != lib.GEARMAN_DEFAULT_SOCKET_TIMEOUT:
         return False
-    size = sizeof(mark)
-    if getsockopt(descriptor, SOL_SOCKET, SO_LINGER, &mark, &size):
-        return False
-    if mark.l_onoff == 0 or mark.l_linger != lib.GEARMAN_DEFAULT_SOCKET_TIMEOUT:
+    # Linux doubles what is asked for.
+    if get_number(descriptor, SOL_SOCKET, SO_SNDBUF) % lib.GEARMAN_DEFAULT_SOCKET_SEND_SIZE or \
+            get_number(descriptor, SOL_SOCKET, SO_TYPE) != SOCK_STREAM or \
+            get_number(descriptor, SOL_SOCKET, SO_KEEPALIVE) <= 0 or \
+            get_number(descriptor, IPPROTO_TCP, TCP_NODELAY) <= 0:
         return False
     size = sizeof(address)
     if getpeername(descriptor, <sockaddr *> &address, &size):
-        return errno == ENOTCONN        # still connecting: proven when it is done
+        return errno == ENOTCONN and is_connecting(descriptor)  # proven when it is done
     return same_address(&address, peer)
 
 
@@ -208,6 +231,16 @@ cdef void recognise(channel *c) noexcept nogil:
         return
     set_up(c.descriptor)
     c.tuned = True
+
+
+cdef bint speaks_text(const channel *c) noexcept nogil:
+    """Whether the first byte from the server is not that of a Gearman packet, which is NUL.
+
+    libgearman writes through a NULL pointer when it meets a line of text (1.1.20 and 2.0.0,
+    packet.cc, gearman_packet_unpack()), so it must not read what a web server answers.
+    """
+    cdef char byte = 0
+    return c.tuned and recv(c.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 and byte != 0
 
 
 cdef bint still_ours(const channel *c) noexcept nogil:

@@ -31,7 +31,11 @@ cdef class Submission:
             raise TypeError("submissions are made by Client.submit()")
         task = first_done(self)
         if task is None:
-            task = advance(self)
+            try:
+                task = advance(self)
+            except StopIteration as error:
+                # Of the caller's own code; it must not look like the end of the submission.
+                raise RuntimeError("a callable of the submission raised StopIteration") from error
         if task is None:
             raise StopIteration
         return task
@@ -40,6 +44,8 @@ cdef class Submission:
 cdef Submission make_submission(Client client, object function, object workloads, object priority,
                                 object unique):
     cdef Submission self = Submission.__new__(Submission)
+    if isinstance(workloads, (str, bytes)):
+        raise TypeError("workloads must be an iterable of payloads; for one, write [payload]")
     if unique is not None and not callable(unique):
         raise TypeError(f"unique must be callable or None, not {type(unique).__name__}")
     self._client = client
@@ -82,7 +88,7 @@ cdef Task advance(Submission self):
     refuse_callbacks(client)
     if self._filling:
         raise errors.UsageError("the workloads of a submission are being read already")
-    client._progress_at = now()
+    cdef bint first = True
     while task is None:
         self._filling = True
         try:
@@ -93,6 +99,9 @@ cdef Task advance(Submission self):
             return None
         begin(client, FOREVER)
         try:
+            if first:
+                start_afresh(client)
+                first = False
             if client._head == PyList_GET_SIZE(client._queue):
                 end_run(client)     # what is left was refused: raises
             step(client, FOREVER, 0 if self._workloads is None else client._window // 10)
@@ -122,13 +131,21 @@ cdef int fill(Submission self) except -1:
     room = 2 * client._window - PyList_GET_SIZE(self._tasks)
     until = roughly_now() + FILL_SECONDS
     while room > 0 and self._payload < 2 * WINDOW_BYTES:
+        if self._given is None:
+            try:
+                self._given = (next(self._workloads),)
+            except StopIteration:
+                self._workloads = None
+                break
+        workload = self._given[0]
         try:
-            workload = next(self._workloads)
-        except StopIteration:
-            self._workloads = None
-            break
-        task = add(client, self._function, workload,
-                   None if self._unique is None else self._unique(workload), None, self._priority)
+            task = add(client, self._function, workload,
+                       None if self._unique is None else self._unique(workload), None,
+                       self._priority)
+        except (TypeError, ValueError):
+            self._given = None      # it never will be accepted; any other error is not its fault
+            raise
+        self._given = None
         self._tasks.append(task)
         self._payload += task.rec.size
         room -= 1

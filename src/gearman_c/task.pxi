@@ -101,7 +101,7 @@ cdef class Task:
         """
         if self.rec.state == CREATED:
             return ReturnCode.SUCCESS
-        code = getattr(self._error, "code", None)
+        code = getattr(self.error, "code", None)
         return ReturnCode.IO_WAIT if code is None else code
 
     @property
@@ -110,6 +110,10 @@ cdef class Task:
 
         Wraps ``gearman_task_error()``.
         """
+        if self._error is None and self.rec.state == FAILED:
+            set_error(self, errors.UnconfirmedError(
+                "the task was sent, and the connection ended before the server acknowledged it; "
+                "it may have the job", code=ReturnCode.LOST_CONNECTION, task=self))
         return self._error
 
     @property
@@ -141,20 +145,23 @@ cdef class Task:
         if self.rec.queued == NULL or self.rec.task != NULL or \
                 self.rec.state not in (PENDING, UNCONFIRMED):
             return False
-        leave_queue(self, CANCELLED)
+        leave_queue(&self.rec, CANCELLED)
         return True
 
 
-cdef inline void leave_queue(Task task, uint8_t state) noexcept:
-    """Take the task out of its client's account; its place in the list is cleared later."""
-    task.rec.state = state
-    if task.rec.queued != NULL:
-        task.rec.queued.pending -= 1
-        task.rec.queued = NULL
+cdef inline void take_out(record *rec) noexcept:
+    """Take a task out of its client's account; its place in the list is cleared later."""
+    if rec.queued != NULL:
+        rec.queued.pending -= 1
+        rec.queued = NULL
 
 
-cdef int fail_task(Task task, object error) except -1:
-    leave_queue(task, FAILED)
+cdef inline void leave_queue(record *rec, uint8_t state) noexcept:
+    rec.state = state
+    take_out(rec)
+
+
+cdef int set_error(Task task, object error) except -1:
     task._error = error
     if not PyObject_GC_IsTracked(task):
         PyObject_GC_Track(task)      # an exception can lead back here through its traceback
