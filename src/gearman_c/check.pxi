@@ -24,6 +24,9 @@ cdef object failure(lib.gearman_client_st *client, lib.gearman_return_t rc, str 
     if rc == lib.GEARMAN_MEMORY_ALLOCATION_FAILURE:
         return MemoryError()
     code = code_of(rc)
+    if rc == lib.GEARMAN_UNEXPECTED_PACKET or rc == lib.GEARMAN_INVALID_MAGIC:
+        # Noticed by us, too: libgearman's last words may be about something else.
+        message = "what it sends is not what the Gearman protocol has there"
     if message is None:
         message = tidy(detail) or code.name
     return errors.class_for(code)(
