@@ -365,6 +365,5 @@ def reason(error: GearmanError) -> str:
     """Return what happened, in the words of the command line."""
     if isinstance(error, ConnectionFailedError) and error.operation != "connect":
         return f"the connection broke ({error.detail})"
-    # Hints, and what follows a semicolon in a run, are about methods of a client.
-    text = str(error).removesuffix(f": {error.hint}")
-    return text if error.operation == "connect" else text.partition(";")[0]
+    # What follows a semicolon in a run is about methods of a client.
+    return str(error) if error.operation == "connect" else str(error).partition(";")[0]

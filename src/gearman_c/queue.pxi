@@ -177,8 +177,8 @@ cdef tuple drop_connection(Client client):
     if client.resend:
         bring_back(client)
         return mark_unconfirmed(client)
-    failed = [task for task in client._queue[head:next]
-              if task is not None and (<Task> task).rec.state == FAILED and (<Task> task).rec.handed]
+    failed = [task for task in client._queue[head:next] if task is not None
+              and (<Task> task).rec.state == FAILED and (<Task> task).rec.handed]
     bring_back(client)
     return tuple(failed)
 
@@ -217,7 +217,7 @@ cdef lib.gearman_return_t take_back_refused(Client client, Py_ssize_t place) noe
 
 
 cdef int hold_refused(Client client, Py_ssize_t place) except -1:
-    """Back-pressure: leave the function of the refused task at place out for the rest of the run."""
+    """Back-pressure: leave the function of the refused task out for the rest of the run."""
     cdef Task task = client._queue[place]
     if client._full is None:
         client._full = set()
