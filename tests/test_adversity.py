@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 from fix_script import Script, within
-from fix_tasks import add_tasks, at, check_all_there, check_pending, run_until_done, take
+from fix_tasks import add_tasks, at, check_all_there, check_pending, run_until_done, settle, take
 
 from gearman_c import Client, ConnectionFailedError, Task, TaskState, WaitTimeoutError
 from gearman_c.testing import Gearmand
@@ -50,6 +50,7 @@ def test_cut_at_every_byte(proxy: Proxy, gearmand: Gearmand, side: Side) -> None
             raised = run_until_done(client, tasks)
             assert len(raised) <= 1
             assert {task.state for task in tasks} == {TaskState.CREATED}
+        settle(gearmand, 0)
         check_all_there(gearmand, tasks, FUNCTIONS[:2])
         position += 1
     assert position > 100
@@ -68,6 +69,7 @@ def test_cut_at_random(proxy: Proxy, gearmand: Gearmand, side: Side, window: int
                 proxy.cut_after(**{side: dice.randrange(dice.choice(sizes[1:]))})
 
             run_until_done(client, tasks, before=arm)
+        settle(gearmand, 0)
         check_all_there(gearmand, tasks, FUNCTIONS)
 
 

@@ -181,6 +181,7 @@ def test_dropped_by_the_child(gearmand: Gearmand) -> None:
         join(fork(child))
         clients[0].run_tasks()
         check_all_there(gearmand, tasks)
+        clients[0].close()  # the cycle keeps it alive
 
 
 def test_parent_goes_on_while_children_work(gearmand: Gearmand) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fix_tasks import add_tasks, check_jobs, check_pending, held, take
+from fix_tasks import add_tasks, check_jobs, check_pending, held, settle, take
 
 from gearman_c import (
     Client,
@@ -196,6 +196,7 @@ def test_connection_cut_meanwhile(proxy: Proxy, gearmand: Gearmand) -> None:
         check_pending(client, tasks)
         jobs += take(gearmand, "g")
         # What is drained before it is acknowledged would be sent twice, and rightly so.
+        settle(gearmand)
         if all(task.state is not TaskState.UNCONFIRMED for task in tasks):
             jobs += take(gearmand, "f")
     jobs += take(gearmand, "fg")
