@@ -23,11 +23,6 @@ NOWHERE = "127.0.0.1:1"
 
 RunScript = Callable[..., str]
 
-measures_memory = pytest.mark.skipif(
-    "asan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the address sanitizer pads what is allocated and keeps what is freed",
-)
-
 
 class Node:
     """Something that can be part of a cycle and be watched."""
@@ -368,7 +363,7 @@ print(resident() - before)
 """
 
 
-@measures_memory
+@pytest.mark.memory
 @pytest.mark.parametrize("way", ["one_client", "new_clients", "submit", "callbacks", "contexts"])
 def test_rounds(large_gearmand: Gearmand, run_script: RunScript, way: str) -> None:
     growth = int(run_script(ROUNDS, large_gearmand.address, way))
@@ -391,7 +386,7 @@ with Client("127.0.0.1:1") as client:
 """
 
 
-@measures_memory
+@pytest.mark.memory
 def test_memory_of_a_pending_task(run_script: RunScript) -> None:
     """In bytes, beyond the payload, which all of them share."""
     assert float(run_script(PENDING)) < 300
@@ -454,14 +449,14 @@ def stream(
     return growth
 
 
-@measures_memory
+@pytest.mark.memory
 @pytest.mark.slow
 def test_a_million_small_payloads(large_gearmand: Gearmand, run_script: RunScript) -> None:
     growth = stream(large_gearmand, run_script, count=1_000_000, size=1000, ahead=50_000, step=1000)
     assert growth < 24 << 20
 
 
-@measures_memory
+@pytest.mark.memory
 @pytest.mark.slow
 def test_a_hundred_large_payloads(gearmand: Gearmand, run_script: RunScript) -> None:
     """A few of them at a time: the one being made, those in the window, the copy in libgearman."""
