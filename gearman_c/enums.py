@@ -93,7 +93,7 @@ class TaskState(IntEnum):
     PENDING = 0
     """In the client's queue; no server has seen it."""
     IN_FLIGHT = 1
-    """Given to libgearman by the run under way."""
+    """Given to libgearman, and not known to have been sent."""
     UNCONFIRMED = 2
     """Handed to a connection and not acknowledged when the run ended: the server may have it."""
     CREATED = 3
