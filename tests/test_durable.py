@@ -70,7 +70,7 @@ def test_killed_at_work(server: Gearmand) -> None:
     """Killed by another thread, whatever it was doing."""
     client = Client(server.address, max_in_flight=100)
     tasks = add_tasks(client, 6000, FUNCTIONS, size=50)
-    calm, through = threading.Lock(), threading.Event()
+    calm, through, killed = threading.Lock(), threading.Event(), threading.Event()
 
     def kill() -> None:
         for limit in range(400, 6000, 800):
@@ -79,7 +79,14 @@ def test_killed_at_work(server: Gearmand) -> None:
                 return
             with calm:
                 server.kill()
+            killed.set()
 
+    def on_created(task: Task) -> None:
+        # A fast machine would be through before the other thread has looked once.
+        if task is tasks[4000]:
+            assert killed.wait(30)
+
+    client.on_created = on_created
     killer = threading.Thread(target=kill)
     killer.start()
     deaths = finish(client, server, tasks, calm)
