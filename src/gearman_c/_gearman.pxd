@@ -35,15 +35,16 @@ cdef struct channel:
 cdef struct record:
     channel *queued                 # G borrowed: embedded in the Client; NULL once out of its queue
     lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not
-    size_t size                     # R of the payload, for bytes_in_flight
-    uint64_t number                 # G counts the tasks of this process: their order, and part of
-    uint32_t key_generation         # G   the key where the user gave none (keys.pxi); else 0
-    uint32_t hashed                 # R the key that libgearman made for "#",
-    uint8_t is_hashed               # R   if it has
+    uint64_t number                 # G counts the tasks of this process: their order
+    uint64_t handle                 # R owned if it is a pointer: see handles.pxi, and
+    uint8_t handle_text             # R   NO_HANDLE until the job is created
+    uint8_t is_hashed               # R libgearman has made the key, for "#"
     uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState; read by all
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
-    char handle[lib.GEARMAN_JOB_HANDLE_SIZE]   # R copied in on_created(); empty until then
+    uint32_t key                    # R libgearman's key, if it is hashed; else G the generation
+                                    #   of an assigned key (keys.pxi)
+    uint32_t size                   # R of the payload, for bytes_in_flight
 
 
 # One row of a batch on its way from the queue to libgearman; the Tasks stay in Client._queue.

@@ -13,8 +13,8 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc, strtoul
-from libc.string cimport memcpy, memset, strcmp, strlen
+from libc.stdlib cimport free, malloc, strtoul, strtoull
+from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
 
 import os
 import re
@@ -26,6 +26,7 @@ from .enums import Priority, ReturnCode, TaskState
 include "fork.pxi"
 include "check.pxi"
 include "keys.pxi"
+include "handles.pxi"
 include "arguments.pxi"
 include "task.pxi"
 include "socket.pxi"

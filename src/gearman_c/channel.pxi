@@ -62,7 +62,8 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     cdef const char *handle = lib.gearman_task_job_handle(task)
     if marked_channel(context) != NULL:
         return lib.GEARMAN_UNEXPECTED_PACKET    # nobody asked for a job
-    memcpy(rec.handle, handle, min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1))
+    if not keep_handle(rec, handle):
+        return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     rec.state = CREATED
     rec.task = NULL
     rec.queued.in_flight -= 1

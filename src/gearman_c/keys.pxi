@@ -18,7 +18,7 @@ cdef inline int assign_key(record *rec) except -1:
     """Give rec the next key of this process; rec.number is set. Costs 4 bytes a task."""
     if key_generation != generation:
         new_prefix()
-    rec.key_generation = <uint32_t> PyList_GET_SIZE(key_prefixes)
+    rec.key = <uint32_t> PyList_GET_SIZE(key_prefixes)
     return 0
 
 
@@ -27,10 +27,10 @@ cdef int write_key(const record *rec, char *key) noexcept:
     cdef char digits[16]
     cdef int count = 0, length = 17
     cdef uint64_t number = rec.number
-    if rec.key_generation == 0:     # a Task that no client made
+    if rec.key == 0:               # a Task that no client made
         key[0] = 0
         return 0
-    memcpy(key, PyBytes_AS_STRING(<bytes> key_prefixes[rec.key_generation - 1]), 16)
+    memcpy(key, PyBytes_AS_STRING(<bytes> key_prefixes[rec.key - 1]), 16)
     key[16] = c"-"
     while True:
         digits[count] = b"0123456789abcdef"[number & 15]

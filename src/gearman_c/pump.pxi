@@ -59,7 +59,7 @@ cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noex
         if row.rec.task == NULL:
             return rc if rc != lib.GEARMAN_SUCCESS else lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
         if row.unique[0] == c"#" and row.unique[1] == 0:
-            row.rec.hashed = <uint32_t> strtoul(lib.gearman_task_unique(row.rec.task), NULL, 10)
+            row.rec.key = <uint32_t> strtoul(lib.gearman_task_unique(row.rec.task), NULL, 10)
             row.rec.is_hashed = True
         c.in_flight += 1
         c.bytes_in_flight += row.rec.size

@@ -29,6 +29,9 @@ cdef class Task:
     def __init__(self):
         raise TypeError("tasks are made by a Client, for instance by add_task_background()")
 
+    def __dealloc__(self):
+        forget_handle(&self.rec)
+
     def __reduce__(self):
         raise TypeError("a Task belongs to its client; it cannot be copied or pickled")
 
@@ -55,7 +58,7 @@ cdef class Task:
         """
         cdef char key[40]
         if self.rec.is_hashed:
-            return str(self.rec.hashed)
+            return str(self.rec.key)
         if self._unique is not None:
             return self._unique.decode("utf-8", "surrogateescape")
         return key[:write_key(&self.rec, key)].decode()
@@ -83,7 +86,7 @@ cdef class Task:
         """
         if self.rec.state != CREATED:
             return None
-        return self.rec.handle.decode("utf-8", "surrogateescape")
+        return read_handle(&self.rec).decode("utf-8", "surrogateescape")
 
     @property
     def state(self):
