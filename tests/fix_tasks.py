@@ -129,3 +129,11 @@ def wait_for(condition: Callable[[], Any], limit: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "this did not come about"
         time.sleep(0.002)
+
+
+def numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def workloads_at(server: Gearmand, function: str = "f") -> list[str]:
+    return [job.workload.decode() for job in drain(server.address, function)]

@@ -10,16 +10,18 @@ cdef int shut(Client client) except -1:
         abandon(client)
         return 0
     for tasks in (client._refused, client._held, client._queue):
-        give_up(tasks)
+        give_up(tasks, True)
     with nogil:
         close_channel(&client._channel)
-    client._server = None
     empty(client)
     return 0
 
 
-cdef void give_up(list tasks) noexcept:
-    """Settle what becomes of each task, without anything that could raise half-way."""
+cdef void give_up(list tasks, bint ours) noexcept:
+    """Settle what becomes of each task, without anything that could raise half-way.
+
+    Tasks that are not ours, but the parent's, are cancelled here whatever becomes of them there.
+    """
     cdef Py_ssize_t place
     cdef object item
     cdef record *rec
@@ -30,7 +32,7 @@ cdef void give_up(list tasks) noexcept:
         rec = &(<Task> item).rec
         if rec.state < CREATED:
             # An UnconfirmedError is what a failed task without an error shows.
-            rec.handed = was_handed(rec) or rec.state == UNCONFIRMED
+            rec.handed = ours and (was_handed(rec) or rec.state == UNCONFIRMED)
             rec.state = FAILED if rec.handed else CANCELLED
         rec.task = NULL
         take_out(rec)
@@ -44,6 +46,7 @@ cdef int empty(Client client) except -1:
     client._full = None
     client._refusal = None
     client._head = client._next = 0
+    client._server = None
     return 0
 
 
@@ -53,20 +56,13 @@ cdef int abandon(Client client) except -1:
     The C client is forgotten, not freed: freeing it would shut down the parent's socket.
     """
     cdef list tasks
-    cdef object item
     if still_ours(&client._channel):
         close(client._channel.descriptor)
     forget_channel(&client._channel)
     for tasks in (client._refused, client._held, client._queue):
-        for item in tasks:
-            if item is not None:
-                (<Task> item).rec.task = NULL
-                if (<Task> item).rec.state < CREATED:
-                    (<Task> item).rec.state = CANCELLED
-                take_out(&(<Task> item).rec)
+        give_up(tasks, False)
     client._channel.pending = 0
     empty(client)
-    client._server = None
     client._lock = allocate_lock()
     client._runner = 0
     client._closing = False
