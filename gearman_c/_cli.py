@@ -100,6 +100,12 @@ class Lines:
         if self.error is None:
             self.error = InputError(message)
 
+    def close(self) -> None:
+        """Close the file that is being read, when it was not read to its end."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def _examine(self, path: str) -> None:
         """Find out what can be known about a file without reading it."""
         if path == "-" and sys.stdin is None:
@@ -303,7 +309,8 @@ class Submitter:
             raise self._lines.error
 
     def finish(self) -> Account:
-        """Close the client and say what became of the lines that were read."""
+        """Close the input and the client; say what became of the lines that were read."""
+        self._lines.close()
         self._client.close()
         # That has settled every task: the submission gives out those that it still holds.
         rest: list[Task] = []

@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gearman_c import (
-    ArgumentError,
-    Client,
-    NotSupportedError,
-    TaskState,
-    UsageError,
-)
+from gearman_c import ArgumentError, Client, NotSupportedError, TaskState, UsageError
 from gearman_c.testing import Gearmand
 
 if TYPE_CHECKING:
     from fix_proxy import Proxy
-
-RunScript = Callable[..., str]
 
 NOWHERE = "127.0.0.1:1"
 

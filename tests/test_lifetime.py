@@ -1,4 +1,4 @@
-"""What lives how long: cycles are collected, and memory is flat."""
+"""What lives how long: cycles are collected, and dropped clients say what they leave undone."""
 
 from __future__ import annotations
 
@@ -202,6 +202,7 @@ def test_source_goes_when_it_is_exhausted(gearmand: Gearmand) -> None:
         del generator
         assert watch() is not None
         assert len(list(submission)) == 1
+        assert watch() is None
 
 
 # What the collector has to look at

@@ -167,7 +167,7 @@ def test_port_taken_at_the_last_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     with Gearmand() as first:
         ports = [first.port, unused_port()]
         monkeypatch.setattr("gearman_c.testing.unused_port", lambda: ports.pop(0))
-        monkeypatch.setattr("gearman_c.testing._is_free", lambda port: True)
+        monkeypatch.setattr("gearman_c.testing.is_free", lambda port: True)
         with Gearmand() as second:
             assert second.port != first.port
             assert second.command("getpid") == [f"OK {second.pid}"]
