@@ -88,17 +88,24 @@ class Priority(IntEnum):
 
 
 class TaskState(IntEnum):
-    """Where a task is on its way to the server."""
+    """Where a task is on its way."""
 
     PENDING = 0
     """In the client's queue; no server has seen it."""
     IN_FLIGHT = 1
     """Given to libgearman, and not known to have been sent."""
     UNCONFIRMED = 2
-    """Handed to a connection and not acknowledged when the run ended: the server may have it."""
-    CREATED = 3
-    """Acknowledged by the server: the task has the handle of its job."""
-    FAILED = 4
-    """Never to be sent again; ``Task.error`` says why."""
-    CANCELLED = 5
+    """Handed to a connection that broke, or a run that ended, too early: the server may have it.
+
+    The next run sends a background task again. A foreground task is not sent again.
+    """
+    RUNNING = 3
+    """A foreground job that the server has acknowledged; how it ends is not known yet."""
+    CREATED = 4
+    """A background job that the server has acknowledged: the task has the handle of its job."""
+    COMPLETE = 5
+    """A foreground job that its worker has done, or a status that the server has told."""
+    FAILED = 6
+    """The job failed, or was refused, or is never to be sent again; ``Task.error`` says why."""
+    CANCELLED = 7
     """Withdrawn by ``Task.cancel()`` or by closing the client before it was sent."""

@@ -75,7 +75,7 @@ class GearmanError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tasks belong to a client of this process, so they stay behind.
-        state = {"code": self.code, "operation": self.operation, "detail": self.detail}
+        state = {k: v for k, v in vars(self).items() if k not in ("task", "unconfirmed")}
         return (_rebuild, (type(self), self.args, state))
 
 
@@ -128,16 +128,24 @@ class ProtocolError(GearmanError):
 
 
 class JobFailedError(GearmanError):
-    """A worker reported that it could not do the job."""
+    """A worker reported that it could not do the job.
+
+    Attributes:
+        data: what the worker sent about its exception, bytes; None if it just failed.
+    """
 
     codes = "WORK_FAIL WORK_EXCEPTION WORK_ERROR"
 
+    def __init__(self, message: str = "", *, data: bytes | None = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.data = data
+
 
 class UnconfirmedError(GearmanError):
-    """The task was sent and the connection broke before the server acknowledged it.
+    """The connection broke, and nobody knows what became of the task; it is not sent again.
 
-    Only with ``Client(resend=False)``: the server may have the job or not, and the task is not
-    sent again.
+    A background task only with ``Client(resend=False)``: it was sent and not acknowledged. A
+    foreground task always: a worker may be at it.
     """
 
 

@@ -13,28 +13,59 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
 
 
+# A packet about a job that runs, or the answer about a status, on its way to Python (events.pxi).
+cdef struct event:
+    event *next                     # owned: the one that came after it
+    record *rec                     # borrowed from a Task in Client._running
+    uint8_t kind                    # an event_kind
+    bint is_known                   # STATUS only, and only if it is an answer
+    bint is_running
+    uint32_t numerator              # STATUS only
+    uint32_t denominator
+    uint32_t client_count
+    void *data                      # owned: taken from libgearman, or NULL
+    size_t size                     # of data
+
+
+# What each C client of a Client is told before it connects (settings.pxi). Borrowed from that
+# Client, which outlives its connections; NULL where nothing was set.
+cdef struct settings:
+    const char *name_space
+    const char *identifier
+    const char *authority
+    const char *certificate
+    const char *key
+    void *log_owner                 # the Client
+    lib.gearman_verbose_t verbosity
+
+
 # The C half of a Client, embedded in it: one server connection and what is on it.
 cdef struct channel:
     lib.gearman_client_st *client   # R owned: exactly one server; NULL while not connected
-    size_t in_flight                # R tasks in libgearman that are not acknowledged
+    size_t in_flight                # R tasks in libgearman that are not done
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come
     bint proven                     # R the server has answered as a Gearman server does
-    bint violated                   # R libgearman ended a task that was never acknowledged
-    uint64_t acknowledged           # R since the client was made; tells progress
-    size_t pending                  # G tasks added and neither acknowledged nor given up
+    bint tells_exceptions           # R the server was asked for them; see refill() in run.pxi
+    bint violated                   # R libgearman ended a task that it had no reason to end
+    uint64_t acknowledged           # R packets since the client was made; tells progress
+    event *first_event              # R owned: what came and Python has not seen, oldest first
+    event *last_event               # R borrowed: the end of that list
+    size_t pending                  # G tasks added and not done
     sockaddr_storage peer           # R the address that client connects to
     int descriptor                  # R borrowed from client: its socket; -1 while not known
     int searches                    # R how often it may still be looked for
     bint tuned                      # R descriptor is proven to be ours, and set up (socket.pxi)
     sockaddr_storage local          # R its own end: tells later that the number is still ours
+    settings settings               # G changes only while there is no connection
 
 
 # The C half of a Task, embedded in it. libgearman carries its address as the task's context; a
 # marker carries that of its channel, plus one.
 cdef struct record:
     channel *queued                 # G borrowed: embedded in the Client; NULL once out of its queue
-    lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not
+    lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not,
+                                    #   so that a task that is RUNNING without it has ended
     uint64_t number                 # G counts the tasks of this process: their order
     uint64_t handle                 # R owned if it is a pointer: see handles.pxi, and
     uint8_t handle_text             # R   NO_HANDLE until the job is created
@@ -42,6 +73,7 @@ cdef struct record:
     uint8_t state                   # G to IN_FLIGHT, R from there: a TaskState; read by all
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
+    uint8_t kind                    # G constant: a task_kind
     uint32_t key                    # R libgearman's key, if it is hashed; else G the generation
                                     #   of an assigned key (keys.pxi)
     uint32_t size                   # R of the payload, for bytes_in_flight
@@ -63,6 +95,20 @@ cdef class Task:
     cdef bytes _unique              # owned; None where the binding assigned the key
     cdef readonly object context    # owned
     cdef object _error              # owned; why state is FAILED, if it is not an UnconfirmedError
+    cdef Outcome _outcome           # owned; None until the job, or the server, has told something
+
+
+# What came back for a Task: from its worker, or about its status. Only Python touches it.
+cdef class Outcome:
+    cdef list chunks                # owned: of WORK_DATA, bytes
+    cdef list warnings              # owned: of WORK_WARNING, bytes
+    cdef bytes result               # owned: of WORK_COMPLETE; None until then
+    cdef bint is_known              # the answer about a status
+    cdef bint is_running
+    cdef uint32_t numerator
+    cdef uint32_t denominator
+    cdef uint32_t client_count
+    cdef list finished              # borrowed from a Submission: where the task goes when done
 
 
 cdef class Client:
@@ -72,6 +118,12 @@ cdef class Client:
     cdef Py_ssize_t _window         # how many of them are used; see widen() in run.pxi
     cdef readonly bint resend
     cdef object _timeout            # None or float, seconds
+    cdef bytes _namespace           # owned; None where not set; _channel.settings points into it
+    cdef bytes _identifier          # the same
+    cdef list _tls                  # the same: three paths, bytes
+    cdef bint _exceptions           # the server is asked to tell about exceptions
+    cdef object _log                # called with a level and a line; None
+    cdef object _log_error          # what it raised
     cdef tuple _servers             # of (host, port)
     cdef object _server             # the (host, port) that the channel is connected to
     cdef Py_ssize_t _preferred      # index of the server that is tried first
@@ -85,8 +137,17 @@ cdef class Client:
     cdef bint _disordered           # a connection gave tasks back since the queue was in order
     cdef set _full                  # the names of these functions; None when there are none
     cdef object _refusal            # the first error of this run that did not stop it
-    cdef object _on_created
-    cdef list _untold               # acknowledged tasks it was not called with yet
+    cdef dict _running              # its keys: tasks out of the queue that events may be about
+    cdef list _questions            # status tasks that were not asked yet
+    cdef object _on_created         # callables or None
+    cdef object _on_data
+    cdef object _on_warning
+    cdef object _on_status
+    cdef object _on_complete
+    cdef object _on_exception
+    cdef object _on_fail
+    cdef object _on_workload
+    cdef list _untold               # acknowledged tasks on_created was not called with yet
     cdef object _last_function      # the name as last given, and
     cdef bytes _last_encoded        # as bytes: most tasks repeat it
     cdef object _lock               # held by the thread that runs the client
@@ -104,9 +165,11 @@ cdef class Submission:
     cdef bytes _function            # owned
     cdef object _workloads          # owned iterator; None when it is exhausted
     cdef object _unique             # None, or called with a workload for its key
-    cdef list _tasks                # owned: made of workloads; [.. _head) was given out
-    cdef Py_ssize_t _head
-    cdef size_t _payload            # bytes of those that were not
+    cdef list _tasks                # owned: [.. _head) was given out; foreground tasks come here
+    cdef Py_ssize_t _head           #   when they are done, background tasks when they are made
+    cdef Py_ssize_t _open           # tasks made and not given out
+    cdef size_t _payload            # their bytes
     cdef object _given              # a tuple with a workload that was read and not yet added
     cdef bint _filling              # workloads is being read
+    cdef uint8_t _kind
     cdef uint8_t _priority

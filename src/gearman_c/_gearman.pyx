@@ -7,21 +7,27 @@ this order; each is one idea.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Next
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.ref cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, strtoul, strtoull
 from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
 
+import datetime
+import io
 import os
 import re
+import time
 import warnings
 from _thread import allocate_lock
 from . import errors
-from .enums import Priority, ReturnCode, TaskState
+from .enums import ClientOption, Priority, ReturnCode, TaskState
+from .settings import TLS, JobStatus
 
 include "fork.pxi"
 include "check.pxi"
@@ -30,12 +36,19 @@ include "handles.pxi"
 include "arguments.pxi"
 include "task.pxi"
 include "socket.pxi"
+include "events.pxi"
+include "settings.pxi"
 include "channel.pxi"
 include "pump.pxi"
+include "results.pxi"
 include "queue.pxi"
 include "servers.pxi"
 include "connect.pxi"
+include "blocking.pxi"
 include "run.pxi"
+include "questions.pxi"
+include "epoch.pxi"
+include "jobs.pxi"
 include "closing.pxi"
 include "client.pxi"
 include "submission.pxi"

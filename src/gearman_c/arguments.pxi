@@ -26,8 +26,10 @@ cdef bytes encode_name(object text, str what, Py_ssize_t limit):
     return encoded
 
 
-cdef inline bytes encode_function(object function):
-    return encode_name(function, "the function name", lib.GEARMAN_FUNCTION_MAX_SIZE)
+cdef inline bytes encode_function(Client client, object function):
+    """Return the name; with its namespace it may be no longer than a name without."""
+    return encode_name(function, "the function name", lib.GEARMAN_FUNCTION_MAX_SIZE - (
+        0 if client._namespace is None else PyBytes_GET_SIZE(client._namespace)))
 
 
 cdef inline bytes encode_unique(object unique):

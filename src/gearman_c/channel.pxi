@@ -60,20 +60,23 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     cdef void *context = lib.gearman_task_context(task)
     cdef record *rec = <record *> context
     cdef const char *handle = lib.gearman_task_job_handle(task)
-    if marked_channel(context) != NULL:
+    if marked_channel(context) != NULL or is_question(rec) or rec.state >= RUNNING:
         return lib.GEARMAN_UNEXPECTED_PACKET    # nobody asked for a job
     if not keep_handle(rec, handle):
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+    rec.queued.acknowledged += 1
+    if rec.kind == FOREGROUND:
+        rec.state = RUNNING         # libgearman keeps it until the job has ended
+        return lib.GEARMAN_SUCCESS
     rec.state = CREATED
     rec.task = NULL
     rec.queued.in_flight -= 1
     rec.queued.bytes_in_flight -= rec.size
-    rec.queued.acknowledged += 1
     return lib.GEARMAN_SUCCESS
 
 
 cdef void freed(lib.gearman_task_st *task, void *context) noexcept nogil:
-    """libgearman lets go of a task: a marker is answered, an acknowledged task is done.
+    """libgearman lets go of a task: a marker is answered, or created() or note() saw it end.
 
     A server that sends the end of a job without a handle makes it let go of any other.
     """
@@ -81,7 +84,7 @@ cdef void freed(lib.gearman_task_st *task, void *context) noexcept nogil:
     cdef record *rec = <record *> context
     if c != NULL:
         c.markers -= 1
-    elif rec.task != NULL:
+    elif rec != NULL and rec.task != NULL:
         rec.task = NULL
         rec.queued.violated = True
 
@@ -117,7 +120,9 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
     lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit it
-    rc = lib.gearman_client_add_server(c.client, host, port)
+    rc = configure(c)
+    if rc == lib.GEARMAN_SUCCESS:
+        rc = lib.gearman_client_add_server(c.client, host, port)
     if rc == lib.GEARMAN_SUCCESS:
         rc = add_marker(c)
     if rc != lib.GEARMAN_SUCCESS:
@@ -150,6 +155,7 @@ cdef void forget_channel(channel *c) noexcept nogil:
     c.bytes_in_flight = 0
     c.markers = 0
     c.proven = False
+    c.tells_exceptions = False
     c.violated = False
 
 
@@ -189,6 +195,12 @@ cdef int make_template() except -1:
     lib.gearman_client_free(probe)
     newest_first = first_freed == 2
     lib.gearman_client_set_created_fn(template, created)
+    lib.gearman_client_set_data_fn(template, note_data)
+    lib.gearman_client_set_warning_fn(template, note_warning)
+    lib.gearman_client_set_status_fn(template, note_status)
+    lib.gearman_client_set_complete_fn(template, note_complete)
+    lib.gearman_client_set_exception_fn(template, note_exception)
+    lib.gearman_client_set_fail_fn(template, note_fail)
     return 0
 
 

@@ -18,8 +18,10 @@ cdef class Client:
             ``localhost:4730``. One server at a time is used: the first that takes the connection.
         timeout: seconds without any progress after which a run gives up its connection and raises
             ``WaitTimeoutError``; None waits for ever.
-        max_in_flight: how many tasks may be sent and not yet acknowledged. A near server gets
-            fewer at a time, which is faster there.
+        namespace, identifier: see the attributes.
+        tls: the files of an encrypted connection, a ``TLS``; None for one in the clear.
+        max_in_flight: how many tasks may be sent and not yet acknowledged, or, in the foreground,
+            not yet done. A near server gets fewer at a time, which is faster there.
         resend: whether tasks that were sent, but not acknowledged when the connection broke, are
             sent again by the next run, under the same unique key: the server joins them to the job
             as long as it is queued. If False they fail with ``UnconfirmedError`` instead.
@@ -33,13 +35,16 @@ cdef class Client:
         self._queue = []
         self._refused = []
         self._held = []
+        self._running = {}
+        self._questions = []
         self._untold = []
         self._last_function = self._lock    # nothing that a user can give as a name
         self._servers = ()
         self._closed = True             # until __init__ has run
         self._channel.descriptor = -1
 
-    def __init__(self, servers=None, *, timeout=None, max_in_flight=1000, resend=True):
+    def __init__(self, servers=None, *, timeout=None, namespace=None, identifier=None, tls=None,
+                 max_in_flight=1000, resend=True):
         if not self._closed or self._staged != NULL:
             raise errors.UsageError("the client is set up already")
         if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
@@ -52,6 +57,11 @@ cdef class Client:
             servers = os.environ.get("GEARMAN_SERVERS") or f"localhost:{DEFAULT_PORT}"
         self._servers = tuple(dict.fromkeys(read_servers(servers)))
         self.timeout = timeout
+        self._namespace = encode_namespace(namespace)
+        self._channel.settings.name_space = text_or_null(self._namespace)
+        self._identifier = encode_identifier(identifier)
+        self._channel.settings.identifier = text_or_null(self._identifier)
+        set_tls(self, tls)
         self.max_in_flight = max_in_flight
         self._window = min(NARROW_WINDOW, self.max_in_flight)
         self.resend = bool(resend)
@@ -63,6 +73,7 @@ cdef class Client:
     def __dealloc__(self):
         if self._generation == generation:
             close_channel(&self._channel)
+        drop_events(&self._channel)
         free(self._staged)
 
     def __del__(self):
@@ -152,25 +163,6 @@ cdef class Client:
         self._timeout = None if seconds < 0 else seconds
 
     @property
-    def on_created(self):
-        """A callable that is given each ``Task`` once a server has acknowledged it, or None.
-
-        It runs in the thread that runs the client, between packets. It may add tasks, which join
-        the run; ``run_tasks()`` and ``close()`` raise ``UsageError`` in it. If it raises, the run
-        ends with that exception; the task it was called with is acknowledged all the same, and
-        the next run goes on with the one after it.
-
-        Wraps ``gearman_client_set_created_fn()``.
-        """
-        return self._on_created
-
-    @on_created.setter
-    def on_created(self, function):
-        if function is not None and not callable(function):
-            raise TypeError(f"on_created must be callable or None, not {type(function).__name__}")
-        self._on_created = function
-
-    @property
     def pending(self):
         """How many tasks were added and are neither acknowledged nor failed nor cancelled."""
         if self._generation != generation:
@@ -182,14 +174,52 @@ cdef class Client:
         """Whether the client is closed."""
         return self._closed
 
-    # Tasks
+    # Adding tasks: none of these does I/O
+
+    def add_task(self, function, workload=b"", *, unique=None, context=None):
+        """Queue a foreground job of normal priority; nothing is sent until ``run_tasks()``.
+
+        ``run_tasks()`` returns when the job has ended; ``Task.result()`` then gives its result.
+
+        Args:
+            function: the name of the function to run, 1 to 512 bytes; str (UTF-8) or bytes.
+            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None: what
+                ``on_workload`` returns for the task when it is about to be sent.
+            unique: the key under which the server joins equal jobs that wait or run, 1 to 63 bytes;
+                as for ``add_task_background()``.
+            context: any object; it stays with the task.
+
+        Returns:
+            The ``Task``. The client holds it too until the job has ended, so it may be dropped.
+
+        Raises:
+            ArgumentError: a value that Gearman cannot carry. TypeError: a wrong type.
+
+        Wraps ``gearman_client_add_task()``.
+        """
+        return add(self, FOREGROUND, function, workload, unique, context, 1)
+
+    def add_task_high(self, function, workload=b"", *, unique=None, context=None):
+        """Queue a foreground job of high priority; as ``add_task()``.
+
+        Wraps ``gearman_client_add_task_high()``.
+        """
+        return add(self, FOREGROUND, function, workload, unique, context, 0)
+
+    def add_task_low(self, function, workload=b"", *, unique=None, context=None):
+        """Queue a foreground job of low priority; as ``add_task()``.
+
+        Wraps ``gearman_client_add_task_low()``.
+        """
+        return add(self, FOREGROUND, function, workload, unique, context, 2)
 
     def add_task_background(self, function, workload=b"", *, unique=None, context=None):
         """Queue a background job of normal priority; nothing is sent until ``run_tasks()``.
 
         Args:
             function: the name of the function to run, 1 to 512 bytes; str (UTF-8) or bytes.
-            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8).
+            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None: what
+            ``on_workload`` returns for the task when it is about to be sent.
             unique: the key under which the server joins equal jobs that are queued, 1 to 63
                 bytes. None assigns one that is unique in the world; ``"#"`` makes libgearman hash
                 the workload; ``"-"`` makes gearmand compare the workload itself.
@@ -203,21 +233,379 @@ cdef class Client:
 
         Wraps ``gearman_client_add_task_background()``.
         """
-        return add(self, function, workload, unique, context, 1)
+        return add(self, BACKGROUND, function, workload, unique, context, 1)
 
     def add_task_high_background(self, function, workload=b"", *, unique=None, context=None):
         """Queue a background job of high priority; as ``add_task_background()``.
 
         Wraps ``gearman_client_add_task_high_background()``.
         """
-        return add(self, function, workload, unique, context, 0)
+        return add(self, BACKGROUND, function, workload, unique, context, 0)
 
     def add_task_low_background(self, function, workload=b"", *, unique=None, context=None):
         """Queue a background job of low priority; as ``add_task_background()``.
 
         Wraps ``gearman_client_add_task_low_background()``.
         """
-        return add(self, function, workload, unique, context, 2)
+        return add(self, BACKGROUND, function, workload, unique, context, 2)
+
+    def add_task_status(self, job_handle, *, context=None):
+        """Queue a question for the status of a job; ``run_tasks()`` asks it.
+
+        The answer is in ``is_known``, ``is_running``, ``numerator`` and ``denominator`` of the task.
+        Questions have a connection of their own, to the server that is in use, and may be asked
+        again after any error.
+
+        Args:
+            job_handle: the handle of the job, str or bytes.
+            context: any object; it stays with the task.
+
+        Returns:
+            The ``Task``; it is ``COMPLETE`` when the server has answered, and ``on_status`` is
+            called with it.
+
+        Wraps ``gearman_client_add_task_status()``.
+        """
+        return add_question(self, STATUS_OF_HANDLE, job_handle, context)
+
+    def add_task_status_by_unique(self, unique, *, context=None):
+        """Queue a question for the status of the job with a unique key; as ``add_task_status()``.
+
+        Wraps ``gearman_client_add_task_status_by_unique()``.
+        """
+        return add_question(self, STATUS_OF_UNIQUE, unique, context)
+
+    # One job at a time, and questions about one
+
+    def do(self, function, workload=b"", *, unique=None, timeout=None):
+        """Run a foreground job of normal priority and return its result.
+
+        What is queued is sent too, in its order; callbacks are called as by ``run_tasks()``.
+
+        Args:
+            function, workload, unique: as for ``add_task()``.
+            timeout: seconds for the whole call, or None. See also ``Client.timeout``.
+
+        Returns:
+            All that the worker sent, bytes: its data, and behind that what it completed the job with.
+
+        Raises:
+            JobFailedError: the worker could not do it.
+            WaitTimeoutError: the time is over. The job is not waited for any more, and not sent
+                again; if the error lists it as unconfirmed, a worker may be at it.
+            ConnectionFailedError: no server takes a connection, or it broke; likewise.
+            QueueFullError, ServerError: the server refused the job.
+            UsageError: the client is closed, or this is one of its callbacks.
+
+        Wraps ``gearman_client_do()``.
+        """
+        return do_job(self, function, workload, unique, timeout, 1)
+
+    def do_high(self, function, workload=b"", *, unique=None, timeout=None):
+        """Run a foreground job of high priority and return its result; as ``do()``.
+
+        Wraps ``gearman_client_do_high()``.
+        """
+        return do_job(self, function, workload, unique, timeout, 0)
+
+    def do_low(self, function, workload=b"", *, unique=None, timeout=None):
+        """Run a foreground job of low priority and return its result; as ``do()``.
+
+        Wraps ``gearman_client_do_low()``.
+        """
+        return do_job(self, function, workload, unique, timeout, 2)
+
+    def do_background(self, function, workload=b"", *, unique=None, timeout=None, at=None):
+        """Submit a background job of normal priority and return its handle.
+
+        What is queued is sent too, in its order; callbacks are called as by ``run_tasks()``.
+
+        Args:
+            function, workload, unique: as for ``add_task_background()``.
+            timeout: seconds for the whole call, or None. See also ``Client.timeout``.
+            at: when the server is to hand out the job: a ``datetime`` with a time zone, or seconds
+                since the epoch, whole or not (parts of a second are cut off). None: at once. Such
+                jobs have a connection of their own; the server knows one priority for them.
+
+        Returns:
+            The handle of the job, str.
+
+        Raises:
+            ArgumentError: also where ``at`` lies more than a second in the past, or behind what
+                libgearman can carry. All else as for ``do()``; if the error lists the task as
+                unconfirmed, the server may have the job.
+
+        Wraps ``gearman_client_do_background()``, with ``at`` ``gearman_execute()``.
+        """
+        return do_job_background(self, function, workload, unique, timeout, at, 1)
+
+    def do_high_background(self, function, workload=b"", *, unique=None, timeout=None, at=None):
+        """Submit a background job of high priority; as ``do_background()``.
+
+        Wraps ``gearman_client_do_high_background()``.
+        """
+        return do_job_background(self, function, workload, unique, timeout, at, 0)
+
+    def do_low_background(self, function, workload=b"", *, unique=None, timeout=None, at=None):
+        """Submit a background job of low priority; as ``do_background()``.
+
+        Wraps ``gearman_client_do_low_background()``.
+        """
+        return do_job_background(self, function, workload, unique, timeout, at, 2)
+
+    def job_status(self, job_handle, timeout=None):
+        """Ask the server that is in use about a job.
+
+        Uses a connection of its own, so it may be called while another thread runs the client, or
+        from a callback.
+
+        Args:
+            job_handle: the handle of the job, str or bytes.
+            timeout: seconds for the whole call, or None. See also ``Client.timeout``.
+
+        Returns:
+            A ``JobStatus``; its ``client_count`` is None.
+
+        Raises:
+            ConnectionFailedError, WaitTimeoutError: as ``run_tasks()``.
+
+        Wraps ``gearman_client_job_status()``.
+        """
+        return ask_handle(self, job_handle, timeout)
+
+    def unique_status(self, unique, timeout=None):
+        """Ask the server that is in use about the job with a unique key; as ``job_status()``.
+
+        Returns:
+            A ``JobStatus``; its ``client_count`` tells how many clients wait for the job.
+
+        Wraps ``gearman_client_unique_status()``.
+        """
+        return ask_unique(self, unique, timeout)
+
+    # What it calls, in the thread that runs the client, between packets
+
+    @property
+    def on_created(self):
+        """A callable that is given each ``Task`` once a server has acknowledged it; or None.
+
+        It may add tasks, which join the run; ``run_tasks()``, ``do()`` and ``close()`` raise
+        ``UsageError`` in it. If it raises, the run ends with that exception; what it was called for
+        counts as told, and the next run goes on with what came after it.
+
+        Wraps ``gearman_client_set_created_fn()``.
+        """
+        return self._on_created
+
+    @on_created.setter
+    def on_created(self, function):
+        self._on_created = check_callback(function, "on_created")
+
+    @property
+    def on_data(self):
+        """A callable that is given each ``Task`` when its worker has sent data before the end; it is the last of ``Task.chunks``; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_data_fn()``.
+        """
+        return self._on_data
+
+    @on_data.setter
+    def on_data(self, function):
+        self._on_data = check_callback(function, "on_data")
+
+    @property
+    def on_warning(self):
+        """A callable that is given each ``Task`` when its worker has sent a warning; it is the last of ``Task.warnings``; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_warning_fn()``.
+        """
+        return self._on_warning
+
+    @on_warning.setter
+    def on_warning(self, function):
+        self._on_warning = check_callback(function, "on_warning")
+
+    @property
+    def on_status(self):
+        """A callable that is given each ``Task`` when its worker has said how far it is, and each status task when
+        the server has answered; see ``Task.numerator``; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_status_fn()``.
+        """
+        return self._on_status
+
+    @on_status.setter
+    def on_status(self, function):
+        self._on_status = check_callback(function, "on_status")
+
+    @property
+    def on_complete(self):
+        """A callable that is given each ``Task`` when its worker has done the job; see ``Task.result()``; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_complete_fn()``.
+        """
+        return self._on_complete
+
+    @on_complete.setter
+    def on_complete(self, function):
+        self._on_complete = check_callback(function, "on_complete")
+
+    @property
+    def on_exception(self):
+        """A callable that is given each ``Task`` when its worker has raised an exception; see ``Task.error``.
+        The job has ended, and ``on_fail`` is not called for it; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_exception_fn()``.
+        """
+        return self._on_exception
+
+    @on_exception.setter
+    def on_exception(self, function):
+        self._on_exception = check_callback(function, "on_exception")
+
+    @property
+    def on_fail(self):
+        """A callable that is given each ``Task`` when its worker could not do the job; see ``Task.error``; or None.
+
+        See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_fail_fn()``.
+        """
+        return self._on_fail
+
+    @on_fail.setter
+    def on_fail(self, function):
+        self._on_fail = check_callback(function, "on_fail")
+
+    @property
+    def on_workload(self):
+        """A callable that returns the payload of each ``Task`` that was added without one; or None.
+
+        It is called when the task is about to be sent, and may be called again for it after an
+        error. See ``on_created`` for what it may do.
+
+        Wraps ``gearman_client_set_workload_fn()``.
+        """
+        return self._on_workload
+
+    @on_workload.setter
+    def on_workload(self, function):
+        self._on_workload = check_callback(function, "on_workload")
+
+    # What holds for all its connections; a change closes one that is open
+
+    @property
+    def namespace(self):
+        """What is put before each function name, str or None; set it to change it.
+
+        Only workers with the same namespace get the jobs. 128 bytes at most, and 512 with the name
+        of the function.
+
+        Wraps ``gearman_client_set_namespace()``.
+        """
+        return None if self._namespace is None else self._namespace.decode("utf-8", "surrogateescape")
+
+    @namespace.setter
+    def namespace(self, text):
+        encoded = encode_namespace(text)
+        with Reconfigured(self):
+            self._namespace = encoded
+            self._channel.settings.name_space = text_or_null(encoded)
+            self._last_function = self._lock    # how long a name may be depends on it
+
+    @property
+    def identifier(self):
+        """The name under which the server's list of connections shows the client, str or None.
+
+        1 to 64 visible ASCII characters.
+
+        Wraps ``gearman_client_set_identifier()``.
+        """
+        return None if self._identifier is None else self._identifier.decode()
+
+    @identifier.setter
+    def identifier(self, text):
+        encoded = encode_identifier(text)
+        with Reconfigured(self):
+            self._identifier = encoded
+            self._channel.settings.identifier = text_or_null(encoded)
+
+    @property
+    def options(self):
+        """The ``ClientOption`` flags libgearman works with.
+
+        ``EXCEPTION`` can be set, as by ``set_server_option("exceptions")``; the first foreground
+        task sets it, too. All others belong to the binding: setting them differently raises
+        ``UsageError``.
+
+        Wraps ``gearman_client_options()`` and ``gearman_client_set_options()``.
+        """
+        options = ClientOption(lib.gearman_client_options(template)) | ClientOption.GENERATE_UNIQUE
+        if self._exceptions:
+            options |= ClientOption.EXCEPTION
+        if self._tls is not None:
+            options |= ClientOption.SSL
+        return options
+
+    @options.setter
+    def options(self, options):
+        change = self.options ^ ClientOption(options)
+        if change & ~ClientOption.EXCEPTION:
+            raise errors.UsageError(
+                f"{change & ~ClientOption.EXCEPTION!r} cannot be changed: run_tasks() needs "
+                "NON_BLOCKING and FREE_TASKS to send tasks in a window, GENERATE_UNIQUE to send a "
+                "task again without doubling it; NO_NEW and the rest are libgearman's own, and SSL is "
+                "given to the client as tls")
+        if change:
+            with Reconfigured(self):
+                self._exceptions = ClientOption.EXCEPTION in ClientOption(options)
+
+    def set_server_option(self, name):
+        """Ask for an option of the server, on this connection and each later one.
+
+        Args:
+            name: ``"exceptions"``: the server tells what a worker said about its exception, see
+                ``JobFailedError.data`` and ``on_exception``. A client with foreground tasks asks
+                for it by itself: without it gearmand 1.1.20 announces such a failure in a way
+                that libgearman does not understand.
+
+        Raises:
+            ServerError: servers know no such option.
+
+        Wraps ``gearman_client_set_server_option()``.
+        """
+        set_option(self, name)
+
+    def set_log(self, target, level=20):
+        """Say where libgearman's log lines go.
+
+        Args:
+            target: a ``logging.Logger``, a callable that is given a level of ``logging`` and the
+                line, or None. What it raises comes out of ``run_tasks()``.
+            level: the least level that is wanted, as in ``logging``; 20 is INFO. 5 is all.
+
+        Wraps ``gearman_client_set_log_fn()``.
+        """
+        set_log(self, target, level)
+
+    def clone(self):
+        """Return a client with the same servers, settings and callbacks, and without tasks.
+
+        Wraps ``gearman_client_clone()``.
+        """
+        return clone(self)
+
+    # Runs
 
     def run_tasks(self, timeout=None):
         """Send the queued tasks, and wait until a server has acknowledged each.
@@ -244,8 +632,7 @@ cdef class Client:
         begin(self, deadline)
         try:
             start_afresh(self)
-            while self._head < PyList_GET_SIZE(self._queue) or self._untold or \
-                    self._channel.markers:
+            while is_at_work(self):
                 step(self, deadline, 0)
             end_run(self)
         except BaseException as error:
@@ -277,9 +664,8 @@ cdef class Client:
             As ``run_tasks()``, from the iterator's ``next()``. Calling ``next()`` again goes on.
         """
         enter(self)
-        if not background:
-            raise errors.NotSupportedError("submit() takes background jobs only")
-        return make_submission(self, function, workloads, priority, unique)
+        return make_submission(self, BACKGROUND if background else FOREGROUND, function,
+                               workloads, priority, unique)
 
     def echo(self, workload, timeout=None):
         """Send a payload to every server, which sends it back: tells whether they are alive.
@@ -299,13 +685,16 @@ cdef class Client:
         cdef double seconds = read_timeout(timeout)
         cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
         cdef bytes frozen = freeze_workload(workload)
+        cdef question q
         enter(self)
         if not frozen:
             raise errors.ArgumentError("the workload is empty; libgearman echoes 1 byte or more")
         if not self._servers:
             raise no_servers("echo")
+        q.text = frozen
+        q.size = PyBytes_GET_SIZE(frozen)
         for server in self._servers:
-            echo_server(self, server, frozen, deadline)
+            call_server(self, server, echo_text, &q, deadline, "echo")
 
     def close(self):
         """Close the connection and give up the tasks that are queued. Idempotent.
@@ -330,32 +719,42 @@ cdef class Client:
             shut(self)
 
 
-cdef Task add(Client client, object function, object workload, object unique, object context,
-              uint8_t priority):
-    """Make a task and queue it. No I/O, no call into libgearman: about 150 ns."""
+cdef inline Task make_task(Client client, uint8_t kind, object function, object workload,
+                           object unique, uint8_t priority):
+    """Make a task of what the user gave; nobody knows it yet."""
     global task_count
     cdef Task task
     cdef bytes encoded
-    if client._closed or client._generation != generation:
-        enter(client)
     if function is client._last_function:
         encoded = client._last_encoded
     else:
-        encoded = encode_function(function)
+        encoded = encode_function(client, function)
         client._last_encoded = encoded
         client._last_function = function
     task = Task.__new__(Task)
     task._function = encoded
-    task._workload = freeze_workload(workload)
-    task.rec.size = PyBytes_GET_SIZE(task._workload)
+    if workload is not None:
+        task._workload = freeze_workload(workload)
+        task.rec.size = PyBytes_GET_SIZE(task._workload)
+    task.rec.kind = kind
     task.rec.priority = priority
-    task.context = context
     task_count += 1
     task.rec.number = task_count
     if unique is None:
         assign_key(&task.rec)
     else:
         task._unique = encode_unique(unique)
+    return task
+
+
+cdef Task add(Client client, uint8_t kind, object function, object workload, object unique,
+              object context, uint8_t priority):
+    """Make a task and queue it. No I/O, no call into libgearman: about 150 ns."""
+    cdef Task task
+    if client._closed or client._generation != generation:
+        enter(client)
+    task = make_task(client, kind, function, workload, unique, priority)
+    task.context = context
     if is_atomic(context):
         # Without it every collection walks the whole queue.
         PyObject_GC_UnTrack(task)
@@ -365,3 +764,24 @@ cdef Task add(Client client, object function, object workload, object unique, ob
     task.rec.queued = &client._channel
     client._channel.pending += 1
     return task
+
+
+cdef Client clone(Client source):
+    """Return a client like source, but for tasks and connection."""
+    cdef Client copy
+    enter(source)
+    copy = Client(source._servers, timeout=source._timeout, namespace=source.namespace,
+                  identifier=source.identifier, max_in_flight=source.max_in_flight,
+                  resend=source.resend)
+    copy._tls = source._tls
+    copy._channel.settings.authority = source._channel.settings.authority
+    copy._channel.settings.certificate = source._channel.settings.certificate
+    copy._channel.settings.key = source._channel.settings.key
+    copy._exceptions = source._exceptions
+    copy._log = source._log
+    copy._channel.settings.verbosity = source._channel.settings.verbosity
+    copy._channel.settings.log_owner = NULL if source._log is None else <void *> copy
+    for name in ("created", "data", "warning", "status", "complete", "exception", "fail",
+                 "workload"):
+        setattr(copy, f"on_{name}", getattr(source, f"on_{name}"))
+    return copy

@@ -10,26 +10,36 @@ cdef object no_servers(str operation):
         operation=operation)
 
 
-cdef int connect(Client client, double deadline) except -1:
-    """Connect to the first server that answers, beginning with the one that did so last."""
+cdef int use_server(Client client, double deadline) except -1:
+    """Connect the client's channel."""
+    cdef Py_ssize_t index
+    try:
+        index = connect(client, &client._channel, deadline, "run_tasks")
+    except errors.WaitTimeoutError:
+        client._preferred += 1      # the next run begins with another one
+        raise
+    client._server = client._servers[index]
+    client._preferred = index
+    client._progress_at = now()
+    return 0
+
+
+cdef Py_ssize_t connect(Client client, channel *c, double deadline, str operation) except -1:
+    """Connect to the first server that answers, beginning with the one that did so last.
+
+    Returns:
+        Its index.
+    """
     cdef tuple servers = client._servers
     cdef Py_ssize_t offset, index
     cdef list reasons = []
     if not servers:
-        raise no_servers("run_tasks")
+        raise no_servers(operation)
     for offset in range(len(servers)):
         index = (client._preferred + offset) % len(servers)
-        try:
-            error = connect_server(client, &client._channel, servers[index], deadline,
-                                   offset == len(servers) - 1)
-        except errors.WaitTimeoutError:
-            client._preferred = index + 1   # the next run begins with another one
-            raise
+        error = connect_server(client, c, servers[index], deadline, offset == len(servers) - 1)
         if error is None:
-            client._server = servers[index]
-            client._preferred = index
-            client._progress_at = now()
-            return 0
+            return index
         reasons.append(error)
     raise errors.ConnectionFailedError(
         "no server takes a connection: " + "; ".join([str(reason) for reason in reasons]),
@@ -85,16 +95,18 @@ cdef lib.gearman_return_t connect_address(
     cdef uint16_t port = server[1]
     cdef double until
     with nogil:
+        close_channel(c)            # of an earlier try
         rc = open_channel(c, host_text, port)
     while rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
         if c.markers == 0:
             c.proven = True
-            return lib.GEARMAN_SUCCESS
+            rc = send_options(client, c)
+            if rc != lib.GEARMAN_TIMEOUT:
+                return rc
+            # It was stopped just then. A new connection can be waited for with open ears.
+            return connect_address(client, c, server, host, deadline, limit)
         PyErr_CheckSignals()
-        if client._generation != generation:
-            raise errors.UsageError("a signal handler forked: the run is the parent's")
-        if client._closing:
-            raise errors.UsageError("another thread closed the client")
+        check_run(client)
         if now() >= deadline:
             raise errors.WaitTimeoutError(
                 f"{show_server(server)} did not answer in the time allowed; nothing was sent to it",
@@ -124,40 +136,11 @@ cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
         reason, code=error.code, operation="connect", detail=error.detail)
 
 
-cdef int echo_server(Client client, tuple server, bytes workload, double deadline) except -1:
-    """Echo over a connection of its own.
-
-    gearman_client_echo() blocks, deaf to signals, and cannot go on after a timeout. So it waits
-    for half a second at the most, and each try has a new connection, whose first answer is waited
-    for with open ears.
-    """
-    cdef sigset_t before
-    cdef channel c
-    cdef lib.gearman_return_t rc
-    cdef object error
-    cdef const char *text = workload
-    cdef size_t size = PyBytes_GET_SIZE(workload)
-    cdef double wait_seconds
-    memset(&c, 0, sizeof(c))
-    forget_channel(&c)
-    if client._timeout is not None:
-        deadline = min(deadline, now() + <double> client._timeout)
-    while True:
-        error = connect_server(client, &c, server, deadline, True)
-        if error is not None:
-            raise error
-        wait_seconds = min(0.5, max(deadline - now(), 0.001))
+cdef lib.gearman_return_t send_options(Client client, channel *c) noexcept:
+    """Set the client's server options on a connection whose server has just answered."""
+    cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
+    if client._exceptions:
         with nogil:
-            lib.gearman_client_set_timeout(c.client, <int> (wait_seconds * 1000) + 1)
-            pthread_sigmask(SIG_SETMASK, &deferred, &before)
-            rc = lib.gearman_client_echo(c.client, text, size)
-            pthread_sigmask(SIG_SETMASK, &before, NULL)
-        if rc != lib.GEARMAN_SUCCESS:
-            error = failure(c.client, rc, "echo")
-        with nogil:
-            close_channel(&c)
-        if rc == lib.GEARMAN_SUCCESS:
-            return 0
-        PyErr_CheckSignals()
-        if rc != lib.GEARMAN_TIMEOUT or now() >= deadline:
-            raise error
+            rc = block(c, option_exceptions, NULL, BLOCKING_SECONDS)
+        c.tells_exceptions = rc == lib.GEARMAN_SUCCESS
+    return rc

@@ -1,7 +1,7 @@
 # The C API of libgearman as the header declares it: same names, same order, nothing else.
 # Every function is noexcept nogil: libgearman knows nothing of Python.
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "libgearman/gearman.h" nogil:
 
@@ -27,9 +27,13 @@ cdef extern from "libgearman/gearman.h" nogil:
         GEARMAN_QUEUE_ERROR
         GEARMAN_TIMEOUT
         GEARMAN_ARGUMENT_TOO_LARGE
+        GEARMAN_INVALID_ARGUMENT
+        GEARMAN_INVALID_SERVER_OPTION
         GEARMAN_MAX_RETURN
 
     # libgearman-1.0/constants.h
+    ctypedef enum gearman_verbose_t:
+        pass
     ctypedef enum gearman_client_options_t:
         GEARMAN_CLIENT_NON_BLOCKING
         GEARMAN_CLIENT_NO_NEW
@@ -37,21 +41,49 @@ cdef extern from "libgearman/gearman.h" nogil:
 
     ctypedef struct gearman_client_st:
         pass
+    ctypedef void gearman_log_fn(
+        const char *line, gearman_verbose_t verbose, void *context) noexcept
     ctypedef struct gearman_task_st:
         pass
 
     # libgearman-1.0/client_callbacks.h, client.h
     ctypedef gearman_return_t gearman_created_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_data_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_warning_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_universal_status_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_complete_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_exception_fn(gearman_task_st *task) noexcept
+    ctypedef gearman_return_t gearman_fail_fn(gearman_task_st *task) noexcept
     ctypedef void gearman_task_context_free_fn(gearman_task_st *task, void *context) noexcept
+
+    # libgearman-1.0/interface/status.h, status.h
+    struct gearman_status_v1_t:
+        bint is_known
+        bint is_running
+        uint32_t numerator
+        uint32_t denominator
+        uint32_t client_count
+    union gearman_status_union "union { struct gearman_status_v1_t mesg_; }":
+        gearman_status_v1_t mesg_
+    ctypedef struct gearman_status_t "struct gearman_status_t":
+        gearman_status_union status_
+    gearman_return_t gearman_status_return(gearman_status_t status) noexcept
 
     # libgearman-1.0/util.h
     const char *gearman_version() noexcept
 
     # libgearman-1.0/task.h
     void gearman_task_free(gearman_task_st *task) noexcept
+    void gearman_task_set_context(gearman_task_st *task, void *context) noexcept
     void *gearman_task_context(const gearman_task_st *task) noexcept
     const char *gearman_task_unique(const gearman_task_st *task) noexcept
     const char *gearman_task_job_handle(const gearman_task_st *task) noexcept
+    bint gearman_task_is_known(const gearman_task_st *task) noexcept
+    bint gearman_task_is_running(const gearman_task_st *task) noexcept
+    uint32_t gearman_task_numerator(const gearman_task_st *task) noexcept
+    uint32_t gearman_task_denominator(const gearman_task_st *task) noexcept
+    void *gearman_task_take_data(gearman_task_st *task, size_t *data_size) noexcept
+    gearman_return_t gearman_task_return(const gearman_task_st *task) noexcept
     const char *gearman_task_strstate(const gearman_task_st *task) noexcept
 
     # libgearman-1.0/client.h
@@ -59,11 +91,27 @@ cdef extern from "libgearman/gearman.h" nogil:
     gearman_client_st *gearman_client_clone(
         gearman_client_st *client, const gearman_client_st *source) noexcept
     void gearman_client_free(gearman_client_st *client) noexcept
+    gearman_return_t gearman_client_error_code(const gearman_client_st *client) noexcept
     const char *gearman_client_error(const gearman_client_st *client) noexcept
     void gearman_client_add_options(
         gearman_client_st *client, gearman_client_options_t options) noexcept
     bint gearman_client_has_option(
         gearman_client_st *client, gearman_client_options_t option) noexcept
+    gearman_client_options_t gearman_client_options(const gearman_client_st *client) noexcept
+    void gearman_client_set_ssl(
+        gearman_client_st *client, bint ssl, const char *ca_file, const char *certificate,
+        const char *key_file) noexcept
+    void gearman_client_set_log_fn(
+        gearman_client_st *client, gearman_log_fn *function, void *context,
+        gearman_verbose_t verbose) noexcept
+    bint gearman_client_set_server_option(
+        gearman_client_st *client, const char *option_arg, size_t option_arg_size) noexcept
+    void gearman_client_set_namespace(
+        gearman_client_st *client, const char *namespace_key, size_t namespace_key_size) noexcept
+    gearman_return_t gearman_client_set_identifier(
+        gearman_client_st *client, const char *id, size_t id_size) noexcept
+    gearman_status_t gearman_client_unique_status(
+        gearman_client_st *client, const char *unique, size_t unique_length) noexcept
     void gearman_client_set_timeout(gearman_client_st *client, int timeout) noexcept
     gearman_return_t gearman_client_add_server(
         gearman_client_st *client, const char *host, uint16_t port) noexcept
@@ -73,6 +121,18 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_client_st *client, const void *workload, size_t workload_size) noexcept
     void gearman_client_set_task_context_free_fn(
         gearman_client_st *client, gearman_task_context_free_fn *function) noexcept
+    gearman_task_st *gearman_client_add_task(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
+    gearman_task_st *gearman_client_add_task_high(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
+    gearman_task_st *gearman_client_add_task_low(
+        gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
+        const char *unique, const void *workload, size_t workload_size,
+        gearman_return_t *ret_ptr) noexcept
     gearman_task_st *gearman_client_add_task_background(
         gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
         const char *unique, const void *workload, size_t workload_size,
@@ -90,4 +150,19 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_return_t *ret_ptr) noexcept
     void gearman_client_set_created_fn(
         gearman_client_st *client, gearman_created_fn *function) noexcept
+    void gearman_client_set_data_fn(
+        gearman_client_st *client, gearman_data_fn *function) noexcept
+    void gearman_client_set_warning_fn(
+        gearman_client_st *client, gearman_warning_fn *function) noexcept
+    void gearman_client_set_status_fn(
+        gearman_client_st *client, gearman_universal_status_fn *function) noexcept
+    void gearman_client_set_complete_fn(
+        gearman_client_st *client, gearman_complete_fn *function) noexcept
+    void gearman_client_set_exception_fn(
+        gearman_client_st *client, gearman_exception_fn *function) noexcept
+    void gearman_client_set_fail_fn(
+        gearman_client_st *client, gearman_fail_fn *function) noexcept
+    gearman_task_st *gearman_client_add_task_status_by_unique(
+        gearman_client_st *client, gearman_task_st *task, const char *unique,
+        gearman_return_t *ret_ptr) noexcept
     gearman_return_t gearman_client_run_tasks(gearman_client_st *client) noexcept

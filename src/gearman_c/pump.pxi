@@ -16,11 +16,14 @@ ctypedef lib.gearman_task_st *(*add_function)(
     lib.gearman_client_st *, lib.gearman_task_st *, void *, const char *, const char *,
     const void *, size_t, lib.gearman_return_t *) noexcept nogil
 
-# By Priority.
-cdef add_function[3] add_background
-add_background[0] = lib.gearman_client_add_task_high_background
-add_background[1] = lib.gearman_client_add_task_background
-add_background[2] = lib.gearman_client_add_task_low_background
+# By task_kind and Priority.
+cdef add_function[2][3] add_job
+add_job[BACKGROUND][0] = lib.gearman_client_add_task_high_background
+add_job[BACKGROUND][1] = lib.gearman_client_add_task_background
+add_job[BACKGROUND][2] = lib.gearman_client_add_task_low_background
+add_job[FOREGROUND][0] = lib.gearman_client_add_task_high
+add_job[FOREGROUND][1] = lib.gearman_client_add_task
+add_job[FOREGROUND][2] = lib.gearman_client_add_task_low
 
 # All signals but those that a fault raises.
 cdef sigset_t deferred
@@ -54,7 +57,7 @@ cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noex
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     for index in range(count):
         row = &batch[count - 1 - index if newest_first else index]
-        row.rec.task = add_background[row.rec.priority](
+        row.rec.task = add_job[row.rec.kind][row.rec.priority](
             c.client, NULL, row.rec, row.function, row.unique, row.workload, row.rec.size, &rc)
         if row.rec.task == NULL:
             return rc if rc != lib.GEARMAN_SUCCESS else lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
@@ -85,8 +88,8 @@ cdef lib.gearman_return_t wait(channel *c, double seconds) noexcept nogil:
 cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexcept nogil:
     """Send and receive.
 
-    Returns GEARMAN_SUCCESS when there is room for more (or nothing left), GEARMAN_IO_WAIT when it
-    is time to look at Python, and else what went wrong.
+    Returns GEARMAN_SUCCESS when there is room for more (or nothing left), or news for Python;
+    GEARMAN_IO_WAIT when it is time to look at Python, and else what went wrong.
     """
     cdef lib.gearman_return_t rc
     cdef double moment
@@ -97,7 +100,7 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
         if c.violated:
             return lib.GEARMAN_UNEXPECTED_PACKET
         recognise(c)
-        if c.markers == 0 and may_refill(c, low_water):
+        if c.markers == 0 and (c.first_event != NULL or may_refill(c, low_water)):
             return lib.GEARMAN_SUCCESS
         moment = now()
         if moment >= until:

@@ -15,7 +15,7 @@ cdef bint has_waiting(Client client) noexcept:
     cdef record *rec
     while client._next < PyList_GET_SIZE(client._queue):
         rec = record_at(client, client._next)
-        if rec != NULL and rec.state < CREATED:
+        if rec != NULL and is_open(rec):
             return True
         client._next += 1
     return False
@@ -29,27 +29,29 @@ cdef Py_ssize_t stage(Client client) except -1:
     cdef size_t payload = c.bytes_in_flight
     cdef Task task
     cdef staged *row
-    cdef record *rec
     if client._head > 1024 and client._head * 2 > PyList_GET_SIZE(queue):
         del queue[:client._head]
         client._next -= client._head
         client._head = 0
     start = client._next
-    while count < room and payload < WINDOW_BYTES and has_waiting(client):
+    while count < room and payload < WINDOW_BYTES and has_waiting(client) \
+            and not needs_exceptions(client, client._next):
         task = <Task> <object> PyList_GET_ITEM(queue, client._next)
         if client._full is not None and task._function in client._full:
             try:
                 client._held.append(task)
             except MemoryError:
-                while count > 0:
-                    count -= 1
-                    rec = client._staged[count].rec
-                    rec.state = UNCONFIRMED if rec.handed else PENDING
-                client._next = start
+                unstage(client, start, count)
                 raise
             queue[client._next] = None
             client._next += 1
             continue
+        if task._workload is None:
+            try:
+                make_workload(client, task)
+            except BaseException:
+                unstage(client, start, count)
+                raise
         client._next += 1
         row = &client._staged[count]
         row.rec = &task.rec
@@ -67,24 +69,48 @@ cdef Py_ssize_t stage(Client client) except -1:
     return count
 
 
+cdef void unstage(Client client, Py_ssize_t start, Py_ssize_t count) noexcept:
+    """The first count rows of the batch, which began at start, go back to where they were."""
+    cdef record *rec
+    while count > 0:
+        count -= 1
+        rec = client._staged[count].rec
+        rec.state = UNCONFIRMED if rec.handed else PENDING
+    client._next = start
+
+
+cdef int make_workload(Client client, Task task) except -1:
+    """Ask on_workload for the payload of a task that was added without one."""
+    if client._on_workload is None:
+        raise errors.UsageError(
+            f"a task of function {task.function_name!r} was added with workload=None; set "
+            "Client.on_workload, which is to return it", code=ReturnCode.NEED_WORKLOAD_FN)
+    task._workload = freeze_workload(client._on_workload(task))
+    task.rec.size = PyBytes_GET_SIZE(task._workload)
+    return 0
+
+
 cdef int account(Client client) except -1:
-    """Take the tasks that are done off the head of the queue."""
+    """Take the tasks that are acknowledged, or have failed, off the head of the queue."""
     cdef list queue = client._queue
     cdef record *rec
     while client._head < client._next:
         rec = record_at(client, client._head)
         if rec != NULL:
-            if rec.state < CREATED:
+            if is_open(rec):
                 return 0
-            if rec.state == CREATED and client._on_created is not None:
+            if rec.state == RUNNING:
+                client._running[<object> PyList_GET_ITEM(queue, client._head)] = None
+            if (rec.state == CREATED or rec.state == RUNNING) and client._on_created is not None:
                 client._untold.append(<object> PyList_GET_ITEM(queue, client._head))
-            take_out(rec)
+            if rec.state != RUNNING:
+                take_out(rec)
             queue[client._head] = None
         client._head += 1
     return 0
 
 
-cdef int tell(Client client) except -1:
+cdef int tell_created(Client client) except -1:
     """Call on_created for the tasks acknowledged since; each is told once, whatever it raises."""
     cdef list untold = client._untold
     cdef Py_ssize_t count = 0
@@ -115,7 +141,7 @@ cdef bint is_news(Client client) noexcept:
         rec = record_at(client, place)
         if rec != NULL and rec.state == IN_FLIGHT and was_handed(rec):
             return True
-    return False
+    return has_running_jobs(client)
 
 
 cdef tuple mark_unconfirmed(Client client):
@@ -128,8 +154,19 @@ cdef tuple mark_unconfirmed(Client client):
         if rec != NULL and rec.state == IN_FLIGHT and was_handed(rec):
             rec.state = UNCONFIRMED
     unconfirmed = [task for task in client._queue[client._head:]
-                   if task is not None and (<Task> task).rec.state == UNCONFIRMED]
+                   if task is not None and (<Task> task).rec.state == UNCONFIRMED
+                   and (<Task> task).rec.queued != NULL]
     return tuple(unconfirmed)
+
+
+cdef bint has_running_jobs(Client client) noexcept:
+    """Whether libgearman waits for the end of a foreground job."""
+    cdef Py_ssize_t position = 0
+    cdef PyObject *task
+    while PyDict_Next(client._running, &position, &task, NULL):
+        if (<Task> <object> task).rec.task != NULL:
+            return True
+    return False
 
 
 cdef bint is_stuck(Client client) noexcept:
@@ -138,7 +175,7 @@ cdef bint is_stuck(Client client) noexcept:
     cdef record *rec
     for place in range(client._head, client._next):
         rec = record_at(client, place)
-        if rec != NULL and rec.state < CREATED and rec.task == NULL:
+        if rec != NULL and is_open(rec) and rec.task == NULL:
             return True
     return False
 
@@ -146,22 +183,31 @@ cdef bint is_stuck(Client client) noexcept:
 cdef void give_back(Client client) noexcept:
     """Close the connection; all that was not acknowledged waits again.
 
-    With resend=False, what may be at the server has failed and does not wait any more.
+    But not foreground jobs that a server may have: nobody can tell whether a worker is at it. And
+    with resend=False none that it may have.
     """
-    cdef Py_ssize_t place
+    cdef Py_ssize_t place, position = 0
     cdef record *rec
+    cdef PyObject *task
     for place in range(client._head, client._next):
         rec = record_at(client, place)
-        if rec == NULL or rec.state >= CREATED:
+        if rec == NULL or (rec.task == NULL and not is_open(rec)):
             continue
         rec.handed = was_handed(rec)
         rec.task = NULL
         if not rec.handed:
             rec.state = PENDING
+        elif rec.kind == FOREGROUND:
+            leave_queue(rec, UNCONFIRMED)
         elif client.resend:
             rec.state = UNCONFIRMED
         else:
             leave_queue(rec, FAILED)
+    while PyDict_Next(client._running, &position, &task, NULL):
+        rec = &(<Task> <object> task).rec
+        if rec.task != NULL:
+            rec.task = NULL
+            leave_queue(rec, UNCONFIRMED)
     client._next = client._head
     client._disordered = True
     with nogil:
@@ -169,18 +215,20 @@ cdef void give_back(Client client) noexcept:
 
 
 cdef tuple drop_connection(Client client):
-    """As give_back(); returns the unconfirmed tasks, also those that have failed by it."""
-    cdef list failed
+    """As give_back(); returns the unconfirmed tasks, also those that are not sent again."""
+    cdef list given_up
     cdef Py_ssize_t head = client._head, next = client._next
     give_back(client)
     client._server = None
-    if client.resend:
-        bring_back(client)
-        return mark_unconfirmed(client)
-    failed = [task for task in client._queue[head:next] if task is not None
-              and (<Task> task).rec.state == FAILED and (<Task> task).rec.handed]
+    given_up = [task for task in client._queue[head:next] if task is not None
+                and (<Task> task).rec.handed and (<Task> task).rec.queued == NULL
+                and (<Task> task).rec.state in (FAILED, UNCONFIRMED)]
+    given_up += [task for task in client._running if (<Task> task).rec.state == UNCONFIRMED]
+    for task in given_up:
+        client._running.pop(task, None)
+        settle_stream(task)
     bring_back(client)
-    return tuple(failed)
+    return tuple(sorted(given_up + list(mark_unconfirmed(client)), key=number_of))
 
 
 cdef Py_ssize_t oldest_in_flight(Client client) noexcept:
@@ -192,7 +240,7 @@ cdef Py_ssize_t oldest_in_flight(Client client) noexcept:
     cdef record *rec
     for place in range(client._head, client._next):
         rec = record_at(client, place)
-        if rec != NULL and rec.task != NULL:
+        if rec != NULL and is_open(rec) and rec.task != NULL:
             return place
     return -1
 
@@ -227,6 +275,10 @@ cdef int hold_refused(Client client, Py_ssize_t place) except -1:
     return 0
 
 
+def number_of(Task task):
+    return task.rec.number
+
+
 cdef int bring_back(Client client) except -1:
     """Put the tasks of full functions back among those that wait, each at its old place."""
     cdef Py_ssize_t size = PyList_GET_SIZE(client._queue)   # what is added meanwhile stays behind
@@ -237,7 +289,7 @@ cdef int bring_back(Client client) except -1:
         waiting = [task for task in
                    client._refused + client._held + client._queue[client._next:size]
                    if task is not None]
-        waiting.sort(key=lambda task: (<Task> task).rec.number)
+        waiting.sort(key=number_of)
         client._queue[client._next:size] = waiting
         client._refused = []
         client._held = []

@@ -67,17 +67,56 @@ cdef int start_afresh(Client client) except -1:
     return 0
 
 
+cdef Py_ssize_t refill_mark(Client client, uint8_t kind) noexcept:
+    """How few tasks in flight make room for more of a kind.
+
+    Acknowledgements come fast, so few refills are best: libgearman walks over all new tasks for
+    the answer to each older one. Results come when workers have them, and no worker should wait.
+    """
+    if kind == BACKGROUND:
+        return client._window // 10
+    return client._window - max(1, client._window // 8)
+
+
+cdef bint is_at_work(Client client) noexcept:
+    """Whether a run has something left to do."""
+    return client._head < PyList_GET_SIZE(client._queue) or client._channel.in_flight or \
+        PyList_GET_SIZE(client._questions) or \
+        client._channel.markers or PyList_GET_SIZE(client._untold) or \
+        client._channel.first_event != NULL
+
+
+cdef bint needs_exceptions(Client client, Py_ssize_t place) noexcept:
+    """Whether a task of the queue cannot be sent because the server does not tell exceptions.
+
+    Without that option gearmand 1.1.20 makes a WORK_FAIL of a WORK_EXCEPTION, with a NUL byte
+    behind the handle, and libgearman waits for ever since it knows no such job.
+    """
+    return not client._channel.tells_exceptions and \
+        record_at(client, place).kind == FOREGROUND
+
+
 cdef int step(Client client, double deadline, size_t low_water) except -1:
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
-    cdef size_t refill_at = client._window // 10
+    cdef size_t refill_at
     cdef Py_ssize_t count = 0
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint given = True
     cdef double started
+    if client._questions:
+        ask(client, &client._channel, client._questions, deadline)
+        deliver(client)
     if has_waiting(client):
         if c.client == NULL:
-            connect(client, deadline)
+            use_server(client, deadline)
+        refill_at = refill_mark(client, record_at(client, client._next).kind)
+        if needs_exceptions(client, client._next):
+            client._exceptions = True
+            refill_at = 0           # when it has nothing to do, another connection replaces it
+            if c.in_flight == 0 and c.markers == 0:
+                drop_connection(client)
+                use_server(client, deadline)
         if may_refill(c, refill_at):
             count = stage(client)
         if client._next < PyList_GET_SIZE(client._queue):
@@ -92,16 +131,29 @@ cdef int step(Client client, double deadline, size_t low_water) except -1:
         if now() - started > DISTANT_SECONDS:
             widen(client)
     if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
-        settle(client, rc, given)
+        try:
+            settle(client, rc, given)
+        except errors.GearmanError:
+            deliver(client)         # what came before it broke
+            raise
     account(client)
     PyErr_CheckSignals()
-    tell(client)
+    if client._log_error is not None:
+        log_error, client._log_error = client._log_error, None
+        raise log_error
+    deliver(client)
+    check_run(client)
+    if client._head < PyList_GET_SIZE(client._queue) or c.in_flight or c.markers:
+        watch_time(client, deadline)
+    return 0
+
+
+cdef int check_run(Client client) except -1:
+    """What callbacks, signal handlers and other threads may have done meanwhile."""
     if client._generation != generation:
         raise errors.UsageError("a callback or signal handler forked: the run is the parent's")
     if client._closing:
         raise errors.UsageError("another thread closed the client")
-    if client._head < PyList_GET_SIZE(client._queue) or c.markers:
-        watch_time(client, deadline)
     return 0
 
 
@@ -119,7 +171,7 @@ cdef int watch_time(Client client, double deadline) except -1:
             code=ReturnCode.TIMEOUT, operation="run_tasks", unconfirmed=drop_connection(client))
     if moment >= deadline:
         raise errors.WaitTimeoutError(
-            f"{client._channel.pending} tasks were not acknowledged in the time allowed; call "
+            f"{client._channel.pending} tasks were not done in the time allowed; call "
             "run_tasks() again to go on waiting",
             code=ReturnCode.TIMEOUT, operation="run_tasks")
     return 0
@@ -178,6 +230,7 @@ cdef int refuse(Client client, Py_ssize_t place, object error) except -1:
     else:
         set_error(task, refusal)
         leave_queue(&task.rec, FAILED)
+        settle_stream(task)
     if client._refusal is None:
         client._refusal = refusal
     return 0
@@ -190,13 +243,18 @@ cdef object lost(Client client, str server, lib.gearman_return_t rc, str reason,
     cdef object kind = errors.class_for(code)
     if not issubclass(kind, (errors.ConnectionFailedError, errors.ProtocolError)):
         kind = errors.ConnectionFailedError
-    if not unconfirmed:
-        fate = "no task was under way"
-    elif client.resend:
-        fate = (f"{len(unconfirmed)} tasks were sent and not acknowledged; call run_tasks() to "
-                "send them again under the same unique keys")
-    else:
-        fate = f"{len(unconfirmed)} tasks were sent and not acknowledged, and have failed"
+    cdef Py_ssize_t jobs = len([task for task in unconfirmed
+                                if (<Task> task).rec.kind == FOREGROUND])
+    cdef Py_ssize_t others = len(unconfirmed) - jobs
+    fates = []
+    if jobs:
+        fates.append(f"{jobs} foreground jobs may be running and are not sent again")
+    if others and client.resend:
+        fates.append(f"{others} tasks were sent and not acknowledged; call run_tasks() to send "
+                     "them again under the same unique keys")
+    elif others:
+        fates.append(f"{others} tasks were sent and not acknowledged, and have failed")
+    fate = "; ".join(fates) or "no task was under way"
     return kind(f"the connection to {server} broke ({reason}); {fate}",
                 code=code, operation="run_tasks", detail=reason, unconfirmed=unconfirmed)
 
@@ -221,12 +279,13 @@ cdef int interrupt(Client client, object error) except -1:
     if client._generation != generation:
         abandon(client)
         return 0
-    if is_stuck(client):
-        give_back(client)
-    account(client)
     client._refusal = None
-    bring_back(client)
-    unconfirmed = mark_unconfirmed(client)
+    if is_stuck(client):
+        unconfirmed = drop_connection(client)
+    else:
+        account(client)
+        bring_back(client)
+        unconfirmed = mark_unconfirmed(client)
     if isinstance(error, errors.GearmanError) and not getattr(error, "unconfirmed", ()):
         error.unconfirmed = unconfirmed
     return 0

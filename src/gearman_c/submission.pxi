@@ -41,7 +41,7 @@ cdef class Submission:
         return task
 
 
-cdef Submission make_submission(Client client, object function, object workloads, object priority,
+cdef Submission make_submission(Client client, uint8_t kind, object function, object workloads, object priority,
                                 object unique):
     cdef Submission self = Submission.__new__(Submission)
     if isinstance(workloads, (str, bytes)):
@@ -50,9 +50,10 @@ cdef Submission make_submission(Client client, object function, object workloads
         raise TypeError(f"unique must be callable or None, not {type(unique).__name__}")
     self._client = client
     self._unique = unique
-    self._function = encode_function(function)
+    self._function = encode_function(client, function)
     self._workloads = iter(workloads)
     self._tasks = []
+    self._kind = kind
     self._priority = read_priority(priority)
     return self
 
@@ -75,6 +76,7 @@ cdef inline Task first_done(Submission self):
         return None
     self._tasks[self._head] = None
     self._head += 1
+    self._open -= 1
     self._payload -= (<Task> item).rec.size
     if (<Task> item)._error is not None and (<Task> item)._error is self._client._refusal:
         self._client._refusal = None    # the caller sees it in the task
@@ -82,7 +84,7 @@ cdef inline Task first_done(Submission self):
 
 
 cdef Task advance(Submission self):
-    """Run the client until the oldest task is done; None when there is none left."""
+    """Run the client until a task can be given out; None when there is none left."""
     cdef Client client = self._client
     cdef Task task = None
     refuse_callbacks(client)
@@ -95,17 +97,18 @@ cdef Task advance(Submission self):
             fill(self)
         finally:
             self._filling = False
-        if self._head == PyList_GET_SIZE(self._tasks):
+        if self._open == 0:
             return None
         begin(client, FOREVER)
         try:
             if first:
                 start_afresh(client)
                 first = False
-            if client._head == PyList_GET_SIZE(client._queue):
+            if not is_at_work(client):
                 end_run(client)     # what is left was refused: raises
-            step(client, FOREVER, 0 if self._workloads is None else client._window // 10)
-            if client._next < PyList_GET_SIZE(client._queue):
+            step(client, FOREVER, 0 if self._workloads is None
+                 else refill_mark(client, self._kind))
+            if self._kind == BACKGROUND and client._next < PyList_GET_SIZE(client._queue):
                 # The server works on the next window while the caller takes this one's tasks.
                 step(client, FOREVER, client._window)
         except BaseException as error:
@@ -128,7 +131,7 @@ cdef int fill(Submission self) except -1:
     self._head = 0
     if self._workloads is None:
         return 0
-    room = 2 * client._window - PyList_GET_SIZE(self._tasks)
+    room = 2 * client._window - self._open
     until = roughly_now() + FILL_SECONDS
     while room > 0 and self._payload < 2 * WINDOW_BYTES:
         if self._given is None:
@@ -139,14 +142,18 @@ cdef int fill(Submission self) except -1:
                 break
         workload = self._given[0]
         try:
-            task = add(client, self._function, workload,
+            task = add(client, self._kind, self._function, workload,
                        None if self._unique is None else self._unique(workload), None,
                        self._priority)
         except (TypeError, ValueError):
             self._given = None      # it never will be accepted; any other error is not its fault
             raise
         self._given = None
-        self._tasks.append(task)
+        if self._kind == BACKGROUND:
+            self._tasks.append(task)
+        else:
+            outcome_of(task).finished = self._tasks
+        self._open += 1
         self._payload += task.rec.size
         room -= 1
         if roughly_now() >= until:

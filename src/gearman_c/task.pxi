@@ -10,9 +10,17 @@ cdef enum:
     PENDING = 0
     IN_FLIGHT = 1
     UNCONFIRMED = 2
-    CREATED = 3
-    FAILED = 4
-    CANCELLED = 5
+    RUNNING = 3
+    CREATED = 4
+    COMPLETE = 5
+    FAILED = 6
+    CANCELLED = 7
+
+cdef enum:                          # task_kind
+    BACKGROUND
+    FOREGROUND
+    STATUS_OF_HANDLE
+    STATUS_OF_UNIQUE
 
 
 @cython.auto_pickle(False)
@@ -41,11 +49,11 @@ cdef class Task:
 
     @property
     def function_name(self):
-        """The function to be run, str.
+        """The function to be run, str; empty for a status task.
 
         Wraps ``gearman_task_function_name()``.
         """
-        return self._function.decode("utf-8", "surrogateescape")
+        return (self._function or b"").decode("utf-8", "surrogateescape")
 
     @property
     def unique(self):
@@ -65,7 +73,7 @@ cdef class Task:
 
     @property
     def workload(self):
-        """The payload, bytes."""
+        """The payload, bytes; None until ``Client.on_workload`` has given it."""
         return self._workload
 
     @property
@@ -75,8 +83,8 @@ cdef class Task:
 
     @property
     def background(self):
-        """True: nobody waits for the job's result."""
-        return True
+        """Whether it is a background job, whose result nobody waits for."""
+        return self.rec.kind == BACKGROUND
 
     @property
     def job_handle(self):
@@ -84,9 +92,9 @@ cdef class Task:
 
         Wraps ``gearman_task_job_handle()``.
         """
-        if self.rec.state != CREATED:
+        if self.rec.state < RUNNING and self.rec.queued != NULL and not is_question(&self.rec):
             return None
-        return read_handle(&self.rec).decode("utf-8", "surrogateescape")
+        return read_handle(&self.rec).decode("utf-8", "surrogateescape") or None
 
     @property
     def state(self):
@@ -98,11 +106,11 @@ cdef class Task:
 
     @property
     def return_code(self):
-        """SUCCESS when acknowledged, the error's code when failed, else IO_WAIT; ``ReturnCode``.
+        """SUCCESS when done, the error's code when failed, else IO_WAIT; a ``ReturnCode``.
 
         Wraps ``gearman_task_return()``.
         """
-        if self.rec.state == CREATED:
+        if self.rec.state == CREATED or self.rec.state == COMPLETE:
             return ReturnCode.SUCCESS
         code = getattr(self.error, "code", None)
         return ReturnCode.IO_WAIT if code is None else code
@@ -113,27 +121,106 @@ cdef class Task:
 
         Wraps ``gearman_task_error()``.
         """
-        if self._error is None and self.rec.state == FAILED:
+        if self._error is None and (self.rec.state == FAILED or
+                                    (self.rec.state == UNCONFIRMED and is_done(&self.rec))):
             set_error(self, errors.UnconfirmedError(
-                "the task was sent, and the connection ended before the server acknowledged it; "
-                "it may have the job", code=ReturnCode.LOST_CONNECTION, task=self))
+                "the task was sent, and the connection ended before the server "
+                + ("told how the job ended; a worker may be at it"
+                   if self.rec.kind == FOREGROUND else "acknowledged it; it may have the job"),
+                code=ReturnCode.LOST_CONNECTION, task=self))
         return self._error
 
     @property
     def is_known(self):
-        """True once a server has acknowledged the job.
+        """True once a server has acknowledged the job; of a status task, what the server says.
 
         Wraps ``gearman_task_is_known()``.
         """
-        return self.rec.state == CREATED
+        if is_question(&self.rec):
+            return self._outcome is not None and self._outcome.is_known
+        return self.job_handle is not None
+
+    @property
+    def is_running(self):
+        """True while a worker is known to be at the job; of a status task, what the server says.
+
+        Wraps ``gearman_task_is_running()``.
+        """
+        if self._outcome is None:
+            return False
+        return self._outcome.is_running or (
+            self.rec.state == RUNNING and not is_question(&self.rec))
 
     @property
     def is_finished(self):
-        """True when nothing more will happen to the task: acknowledged, failed or cancelled.
+        """True when nothing more will happen to the task.
+
+        A background task is finished when it is acknowledged, a foreground task when its job has
+        ended.
 
         Wraps ``gearman_task_is_finished()``.
         """
-        return self.rec.state >= CREATED
+        return is_done(&self.rec)
+
+    @property
+    def numerator(self):
+        """How much of ``denominator`` the worker says it has done; 0 until it says so.
+
+        Wraps ``gearman_task_numerator()``.
+        """
+        return 0 if self._outcome is None else self._outcome.numerator
+
+    @property
+    def denominator(self):
+        """What ``numerator`` will be when the job is done; 0 until the worker says so.
+
+        Wraps ``gearman_task_denominator()``.
+        """
+        return 0 if self._outcome is None else self._outcome.denominator
+
+    @property
+    def data(self):
+        """What the worker has sent before the end of the job so far, bytes.
+
+        In ``on_data`` the last piece that is in it is the one it is called for.
+
+        Wraps ``gearman_task_data()``.
+        """
+        if self._outcome is None or self._outcome.chunks is None:
+            return b""
+        return b"".join(self._outcome.chunks)
+
+    @property
+    def chunks(self):
+        """``data`` in the pieces in which the worker sent it, a tuple of bytes."""
+        return () if self._outcome is None else tuple(self._outcome.chunks or ())
+
+    @property
+    def warnings(self):
+        """What the worker sent as warnings, a tuple of bytes."""
+        return () if self._outcome is None else tuple(self._outcome.warnings or ())
+
+    def result(self):
+        """Return what the worker completed the job with, bytes.
+
+        Raises:
+            JobFailedError: the worker could not do it.
+            UnconfirmedError: the connection was lost, so nobody knows.
+            ServerError: the server refused the job.
+            UsageError: the job has not ended, or it is one without a result.
+
+        Wraps ``gearman_task_take_data()``.
+        """
+        if self.rec.kind != FOREGROUND:
+            raise errors.UsageError("only foreground tasks have a result; see add_task()")
+        if self.rec.state == COMPLETE:
+            return self._outcome.result
+        error = self.error
+        if error is not None:
+            raise error
+        raise errors.UsageError(
+            "the task was cancelled" if self.rec.state == CANCELLED else
+            "the job has not ended; call run_tasks() first")
 
     def cancel(self):
         """Withdraw the task from its client's queue.
@@ -145,11 +232,31 @@ cdef class Task:
         """
         if self.rec.state == CANCELLED:
             return True
+        if is_question(&self.rec):
+            if self.rec.state == PENDING:
+                self.rec.state = CANCELLED
+            return self.rec.state == CANCELLED
         if self.rec.queued == NULL or self.rec.task != NULL or \
                 self.rec.state not in (PENDING, UNCONFIRMED):
             return False
         leave_queue(&self.rec, CANCELLED)
+        settle_stream(self)
         return True
+
+
+cdef inline bint is_question(const record *rec) noexcept nogil:
+    """Whether the task asks for a status, and submits no job."""
+    return rec.kind >= STATUS_OF_HANDLE
+
+
+cdef inline bint is_open(const record *rec) noexcept:
+    """Whether the task is in its client's queue, and no server has acknowledged it."""
+    return rec.state < RUNNING and rec.queued != NULL
+
+
+cdef inline bint is_done(const record *rec) noexcept:
+    """Whether nothing more will happen to the task."""
+    return rec.state >= CREATED or (rec.state == UNCONFIRMED and rec.queued == NULL)
 
 
 cdef inline void take_out(record *rec) noexcept:

@@ -1,0 +1,111 @@
+# What came back, given to Python: events become attributes of their Task, one at a time and in
+# their order, and each is followed by its callback.
+
+@cython.final
+cdef class Outcome:
+    """What came back for a task; see ``_gearman.pxd``."""
+
+
+cdef Task task_of(record *rec):
+    """The Task around a record: the same distance in each."""
+    return <Task> <PyObject *> (<char *> rec - record_offset)
+
+
+cdef Py_ssize_t find_record_offset():
+    cdef Task task = Task.__new__(Task)
+    return <char *> &task.rec - <char *> <PyObject *> task
+
+
+cdef Py_ssize_t record_offset = find_record_offset()
+
+
+cdef Outcome outcome_of(Task task):
+    if task._outcome is None:
+        task._outcome = Outcome.__new__(Outcome)
+    return task._outcome
+
+
+cdef int settle_stream(Task task) except -1:
+    """Tell the Submission that waits for the task that it is done."""
+    if task._outcome is not None and task._outcome.finished is not None:
+        task._outcome.finished.append(task)
+        task._outcome.finished = None
+    return 0
+
+
+cdef object job_failure(Task task, uint8_t kind, bytes data):
+    """Return the exception for a job that its worker could not do."""
+    text = data.decode("utf-8", "replace")
+    if kind == EXCEPTION:
+        return errors.JobFailedError(
+            f"the worker of function {task.function_name!r} raised: {text}",
+            code=ReturnCode.WORK_EXCEPTION, operation="run_tasks", detail=text, task=task,
+            data=data)
+    return errors.JobFailedError(
+        f"the worker of function {task.function_name!r} could not do the job",
+        code=ReturnCode.WORK_FAIL, operation="run_tasks", task=task)
+
+
+cdef int apply(Client client, const event *noted) except -1:
+    """Let a task know what an event says. Raises MemoryError before anything has changed."""
+    cdef Task task = task_of(noted.rec)
+    cdef Outcome outcome = outcome_of(task)
+    cdef bytes data = b"" if noted.data == NULL else (<char *> noted.data)[:noted.size]
+    cdef uint8_t state = RUNNING
+    if noted.kind == STATUS:
+        outcome.numerator = noted.numerator
+        outcome.denominator = noted.denominator
+        if is_question(&task.rec):
+            outcome.is_known = noted.is_known
+            outcome.is_running = noted.is_running
+            state = COMPLETE
+    elif noted.kind == DATA:
+        if outcome.chunks is None:
+            outcome.chunks = []
+        outcome.chunks.append(data)
+    elif noted.kind == WARNING:
+        if outcome.warnings is None:
+            outcome.warnings = []
+        outcome.warnings.append(data)
+    elif noted.kind == COMPLETE_PACKET:
+        outcome.result = data
+        state = COMPLETE
+    else:
+        set_error(task, job_failure(task, noted.kind, data))
+        state = FAILED
+    if state != RUNNING:
+        settle_stream(task)
+        client._running.pop(task, None)
+        leave_queue(&task.rec, state)
+    return 0
+
+
+cdef object callback_for(Client client, uint8_t kind):
+    if kind == DATA:
+        return client._on_data
+    if kind == WARNING:
+        return client._on_warning
+    if kind == STATUS:
+        return client._on_status
+    if kind == COMPLETE_PACKET:
+        return client._on_complete
+    if kind == EXCEPTION:
+        return client._on_exception
+    return client._on_fail
+
+
+cdef int deliver(Client client) except -1:
+    """Give Python what came, and call the callbacks; each is told once, whatever it raises."""
+    cdef channel *c = &client._channel
+    cdef Task task
+    cdef uint8_t kind
+    tell_created(client)
+    while c.first_event != NULL and client._generation == generation:
+        task = task_of(c.first_event.rec)
+        kind = c.first_event.kind
+        apply(client, c.first_event)
+        drop_event(c)
+        function = callback_for(client, kind)
+        if function is not None:
+            function(task)
+    return 0
