@@ -17,16 +17,19 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
+from .settings import TLS, JobStatus
 
 __version__ = _version("gearman_c")
 
 __all__ = [
+    "TLS",
     "ArgumentError",
     "Client",
     "ClientOption",
     "ConnectionFailedError",
     "GearmanError",
     "JobFailedError",
+    "JobStatus",
     "NotSupportedError",
     "Priority",
     "ProtocolError",

@@ -1,13 +1,16 @@
 """Types of the extension; its docstrings are in the extension itself."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from logging import Logger
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
 from typing_extensions import Buffer
 
-from .enums import Priority, ReturnCode, TaskState
+from .enums import ClientOption, Priority, ReturnCode, TaskState
 from .errors import GearmanError
+from .settings import TLS, JobStatus
 
 _Workload = TypeVar("_Workload", bound=str | Buffer)
 
@@ -18,6 +21,9 @@ class Client:
         servers: str | Iterable[str | tuple[str, int]] | None = None,
         *,
         timeout: float | None = None,
+        namespace: str | bytes | None = None,
+        identifier: str | bytes | None = None,
+        tls: TLS | None = None,
         max_in_flight: int = 1000,
         resend: bool = True,
     ) -> None: ...
@@ -48,13 +54,82 @@ class Client:
     @on_created.setter
     def on_created(self, function: Callable[[Task], object] | None) -> None: ...
     @property
+    def on_data(self) -> Callable[[Task], object] | None: ...
+    @on_data.setter
+    def on_data(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_warning(self) -> Callable[[Task], object] | None: ...
+    @on_warning.setter
+    def on_warning(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_status(self) -> Callable[[Task], object] | None: ...
+    @on_status.setter
+    def on_status(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_complete(self) -> Callable[[Task], object] | None: ...
+    @on_complete.setter
+    def on_complete(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_exception(self) -> Callable[[Task], object] | None: ...
+    @on_exception.setter
+    def on_exception(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_fail(self) -> Callable[[Task], object] | None: ...
+    @on_fail.setter
+    def on_fail(self, function: Callable[[Task], object] | None) -> None: ...
+    @property
+    def on_workload(self) -> Callable[[Task], str | Buffer] | None: ...
+    @on_workload.setter
+    def on_workload(self, function: Callable[[Task], str | Buffer] | None) -> None: ...
+    @property
+    def namespace(self) -> str | None: ...
+    @namespace.setter
+    def namespace(self, text: str | bytes | None) -> None: ...
+    @property
+    def identifier(self) -> str | None: ...
+    @identifier.setter
+    def identifier(self, text: str | bytes | None) -> None: ...
+    @property
+    def options(self) -> ClientOption: ...
+    @options.setter
+    def options(self, options: ClientOption | int) -> None: ...
+    def set_server_option(self, name: str | bytes) -> None: ...
+    def set_log(
+        self, target: Logger | Callable[[int, str], object] | None, level: int = 20
+    ) -> None: ...
+    def clone(self) -> Client: ...
+    @property
     def pending(self) -> int: ...
     @property
     def closed(self) -> bool: ...
+    def add_task(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        context: Any = None,
+    ) -> Task: ...
+    def add_task_high(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        context: Any = None,
+    ) -> Task: ...
+    def add_task_low(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        context: Any = None,
+    ) -> Task: ...
     def add_task_background(
         self,
         function: str | bytes,
-        workload: str | Buffer = b"",
+        workload: str | Buffer | None = b"",
         *,
         unique: str | bytes | None = None,
         context: Any = None,
@@ -62,7 +137,7 @@ class Client:
     def add_task_high_background(
         self,
         function: str | bytes,
-        workload: str | Buffer = b"",
+        workload: str | Buffer | None = b"",
         *,
         unique: str | bytes | None = None,
         context: Any = None,
@@ -70,11 +145,79 @@ class Client:
     def add_task_low_background(
         self,
         function: str | bytes,
-        workload: str | Buffer = b"",
+        workload: str | Buffer | None = b"",
         *,
         unique: str | bytes | None = None,
         context: Any = None,
     ) -> Task: ...
+    def add_task_status(self, job_handle: str | bytes, *, context: Any = None) -> Task: ...
+    def add_task_status_by_unique(self, unique: str | bytes, *, context: Any = None) -> Task: ...
+    def do(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+    ) -> bytes: ...
+    def do_high(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+    ) -> bytes: ...
+    def do_low(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+    ) -> bytes: ...
+    def do_background(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+        at: datetime | float | None = None,
+    ) -> str: ...
+    def do_high_background(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+        at: datetime | float | None = None,
+    ) -> str: ...
+    def do_low_background(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        timeout: float | None = None,
+        at: datetime | float | None = None,
+    ) -> str: ...
+    def execute(
+        self,
+        function: str | bytes,
+        workload: str | Buffer | None = b"",
+        *,
+        unique: str | bytes | None = None,
+        context: Any = None,
+        priority: Priority | str = Priority.NORMAL,
+        background: bool = False,
+        at: datetime | float | None = None,
+        timeout: float | None = None,
+    ) -> Task: ...
+    def cancel_job(self, job_handle: str | bytes, timeout: float | None = None) -> None: ...
+    def job_status(self, job_handle: str | bytes, timeout: float | None = None) -> JobStatus: ...
+    def unique_status(self, unique: str | bytes, timeout: float | None = None) -> JobStatus: ...
     def run_tasks(self, timeout: float | None = None) -> None: ...
     def submit(
         self,
@@ -95,7 +238,7 @@ class Task:
     @property
     def unique(self) -> str: ...
     @property
-    def workload(self) -> bytes: ...
+    def workload(self) -> bytes | None: ...
     @property
     def context(self) -> Any: ...
     @property
@@ -113,7 +256,20 @@ class Task:
     @property
     def is_known(self) -> bool: ...
     @property
+    def is_running(self) -> bool: ...
+    @property
     def is_finished(self) -> bool: ...
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def chunks(self) -> tuple[bytes, ...]: ...
+    @property
+    def warnings(self) -> tuple[bytes, ...]: ...
+    def result(self) -> bytes: ...
     def cancel(self) -> bool: ...
 
 @final

@@ -15,7 +15,7 @@ import pytest
 import gearman_c
 from gearman_c.testing import Gearmand, find_gearmand
 
-pytest_plugins = ["fix_command", "fix_gc", "fix_proxy", "fix_server"]
+pytest_plugins = ["fix_command", "fix_gc", "fix_proxy", "fix_server", "fix_worker"]
 
 LIMIT = 120.0  # seconds a test may take; a slow one five times as much
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gearman_c import ArgumentError, Client, NotSupportedError, TaskState, UsageError
+from gearman_c import ArgumentError, Client, TaskState, UsageError
 from gearman_c.testing import Gearmand
 
 if TYPE_CHECKING:
@@ -238,8 +238,3 @@ def test_after_a_failed_init(gearmand: Gearmand) -> None:
     client.run_tasks()
     client.close()
     assert gearmand.status()["f"].total == 1
-
-
-def test_foreground_submission_is_refused() -> None:
-    with Client(NOWHERE) as client, pytest.raises(NotSupportedError):
-        client.submit("f", ["a"], background=False)

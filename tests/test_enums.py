@@ -67,9 +67,9 @@ def test_task_states() -> None:
         "PENDING": 0,
         "IN_FLIGHT": 1,
         "UNCONFIRMED": 2,
-        "CREATED": 3,
-        "FAILED": 4,
-        "CANCELLED": 5,
+        "RUNNING": 3,
+        "CREATED": 4,
+        "COMPLETE": 5,
+        "FAILED": 6,
+        "CANCELLED": 7,
     }
-    finished = {TaskState.CREATED, TaskState.FAILED, TaskState.CANCELLED}
-    assert {state for state in TaskState if state >= TaskState.CREATED} == finished

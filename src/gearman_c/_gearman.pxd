@@ -95,11 +95,11 @@ cdef class Task:
     cdef bytes _unique              # owned; None where the binding assigned the key
     cdef readonly object context    # owned
     cdef object _error              # owned; why state is FAILED, if it is not an UnconfirmedError
-    cdef Outcome _outcome           # owned; None until the job, or the server, has told something
+    cdef _Outcome _outcome           # owned; None until the job, or the server, has told something
 
 
 # What came back for a Task: from its worker, or about its status. Only Python touches it.
-cdef class Outcome:
+cdef class _Outcome:
     cdef list chunks                # owned: of WORK_DATA, bytes
     cdef list warnings              # owned: of WORK_WARNING, bytes
     cdef bytes result               # owned: of WORK_COMPLETE; None until then

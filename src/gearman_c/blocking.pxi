@@ -19,8 +19,13 @@ cdef lib.gearman_return_t echo_text(lib.gearman_client_st *client, question *q) 
 
 cdef lib.gearman_return_t ask_unique_status(lib.gearman_client_st *client,
                                             question *q) noexcept nogil:
+    lib.gearman_client_remove_options(client, lib.GEARMAN_CLIENT_NON_BLOCKING)
     q.status = lib.gearman_client_unique_status(client, q.text, q.size)
     return lib.gearman_status_return(q.status)
+
+
+cdef lib.gearman_return_t cancel_handle(lib.gearman_client_st *client, question *q) noexcept nogil:
+    return lib.gearman_client_cancel_job(client, <char *> q.text)
 
 
 cdef lib.gearman_return_t option_exceptions(lib.gearman_client_st *client,
@@ -39,6 +44,16 @@ cdef lib.gearman_return_t block(channel *c, blocking call, question *q,
     rc = call(c.client, q)
     pthread_sigmask(SIG_SETMASK, &before, NULL)
     return rc
+
+
+cdef int cancel_job(Client client, object job_handle, object timeout) except -1:
+    cdef question q
+    cdef double seconds = read_timeout(timeout)
+    cdef bytes encoded = encode_name(job_handle, "the job handle", lib.GEARMAN_JOB_HANDLE_SIZE - 1)
+    enter(client)
+    q.text = encoded
+    return call_server(client, None, cancel_handle, &q,
+                       now() + seconds if seconds >= 0 else FOREVER, "cancel_job")
 
 
 cdef int call_server(Client client, tuple server, blocking call, question *q, double deadline,

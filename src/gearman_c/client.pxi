@@ -164,10 +164,15 @@ cdef class Client:
 
     @property
     def pending(self):
-        """How many tasks were added and are neither acknowledged nor failed nor cancelled."""
+        """How many tasks were added and are not done.
+
+        A background task is done when it is acknowledged, a foreground task when its job has
+        ended, a status task when it is answered; and each when it has failed or was cancelled.
+        """
         if self._generation != generation:
             return 0
-        return self._channel.pending
+        return self._channel.pending + sum(
+            [(<Task> task).rec.state == PENDING for task in self._questions])
 
     @property
     def closed(self):
@@ -183,8 +188,8 @@ cdef class Client:
 
         Args:
             function: the name of the function to run, 1 to 512 bytes; str (UTF-8) or bytes.
-            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None: what
-                ``on_workload`` returns for the task when it is about to be sent.
+            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None,
+                where ``on_workload`` is set: what that returns when the task is about to be sent.
             unique: the key under which the server joins equal jobs that wait or run, 1 to 63 bytes;
                 as for ``add_task_background()``.
             context: any object; it stays with the task.
@@ -353,6 +358,48 @@ cdef class Client:
         """
         return do_job_background(self, function, workload, unique, timeout, at, 2)
 
+    def execute(self, function, workload=b"", *, unique=None, context=None,
+                priority=Priority.NORMAL, background=False, at=None, timeout=None):
+        """Run one job and return its ``Task``, however it ended.
+
+        Args:
+            function, workload, unique, context: as for ``add_task()``.
+            priority: a ``Priority``, or its name in any case.
+            background: whether to wait for the acknowledgement only.
+            at: as for ``do_background()``; needs ``background``.
+            timeout: seconds for the whole call, or None.
+
+        Returns:
+            The ``Task``: with the result of a job that went well, and else with ``error``.
+
+        Raises:
+            As ``do()``, but for JobFailedError and for a ServerError about the job.
+
+        Wraps ``gearman_execute()`` with ``gearman_task_attr_init()``,
+        ``gearman_task_attr_init_background()`` and ``gearman_task_attr_init_epoch()``.
+        """
+        return execute(self, function, workload, unique, context, priority, background, at,
+                       timeout)
+
+    def cancel_job(self, job_handle, timeout=None):
+        """Ask the server that is in use to cancel a job.
+
+        gearmand up to 1.1.20 knows no job by this way: it answers JOB_NOT_FOUND to any handle,
+        of a queued, a running or an unknown job, and the job stays. What it can do is its text
+        command ``cancel job``, for a job that is queued.
+
+        Args:
+            job_handle: the handle of the job, str or bytes.
+            timeout: seconds for the whole call, or None.
+
+        Raises:
+            ServerError: with the code ``JOB_NOT_FOUND``.
+            ConnectionFailedError, WaitTimeoutError: as ``run_tasks()``.
+
+        Wraps ``gearman_client_cancel_job()``.
+        """
+        cancel_job(self, job_handle, timeout)
+
     def job_status(self, job_handle, timeout=None):
         """Ask the server that is in use about a job.
 
@@ -518,7 +565,7 @@ cdef class Client:
     @namespace.setter
     def namespace(self, text):
         encoded = encode_namespace(text)
-        with Reconfigured(self):
+        with _Reconfigured(self):
             self._namespace = encoded
             self._channel.settings.name_space = text_or_null(encoded)
             self._last_function = self._lock    # how long a name may be depends on it
@@ -536,7 +583,7 @@ cdef class Client:
     @identifier.setter
     def identifier(self, text):
         encoded = encode_identifier(text)
-        with Reconfigured(self):
+        with _Reconfigured(self):
             self._identifier = encoded
             self._channel.settings.identifier = text_or_null(encoded)
 
@@ -567,7 +614,7 @@ cdef class Client:
                 "task again without doubling it; NO_NEW and the rest are libgearman's own, and SSL is "
                 "given to the client as tls")
         if change:
-            with Reconfigured(self):
+            with _Reconfigured(self):
                 self._exceptions = ClientOption.EXCEPTION in ClientOption(options)
 
     def set_server_option(self, name):
@@ -733,7 +780,7 @@ cdef inline Task make_task(Client client, uint8_t kind, object function, object 
         client._last_function = function
     task = Task.__new__(Task)
     task._function = encoded
-    if workload is not None:
+    if workload is not None or client._on_workload is None:
         task._workload = freeze_workload(workload)
         task.rec.size = PyBytes_GET_SIZE(task._workload)
     task.rec.kind = kind

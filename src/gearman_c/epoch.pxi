@@ -29,10 +29,12 @@ cdef int64_t read_moment(object at) except? -1:
         at = at.timestamp()
     if isinstance(at, bool) or not isinstance(at, (int, float)):
         raise TypeError(f"at must be a datetime or seconds, not {type(at).__name__}")
-    if not time.time() - 1 <= at < 1 << 63:
-        raise errors.ArgumentError(
-            f"at is {at}: it lies more than a second in the past" if at < 1 << 63 else
-            "at lies behind 2**63 seconds, which libgearman cannot carry")
+    if at != at:
+        raise errors.ArgumentError("nan is not a moment")
+    if at < time.time() - 1:
+        raise errors.ArgumentError(f"at is {at}: it lies more than a second in the past")
+    if at >= 1 << 63:
+        raise errors.ArgumentError("at lies behind 2**63 seconds, which libgearman cannot carry")
     return <int64_t> int(at)
 
 
@@ -50,9 +52,9 @@ cdef Task submit_at(Client client, object function, object workload, object uniq
     cdef const char *key
     cdef char assigned[40]
     enter(client)
-    if workload is None:
-        raise TypeError("the workload must be str or a buffer such as bytes, not NoneType")
     task = make_task(client, BACKGROUND, function, workload, unique, priority)
+    if task._workload is None:
+        make_workload(client, task)
     if client._timeout is not None:
         deadline = min(deadline, now() + <double> client._timeout)
     open_side(client, &c)

@@ -7,7 +7,7 @@ cdef object check_callback(object function, str name):
 
 
 cdef int run_one(Client client, Task task, object timeout) except -1:
-    """Run the client until task is done, and raise why it is not as it should be.
+    """Run the client until task is done, well or not.
 
     Whatever happens, nothing of it is left in the queue: the caller does not know the task.
     """
@@ -33,8 +33,6 @@ cdef int run_one(Client client, Task task, object timeout) except -1:
         raise
     finally:
         release(client)
-    if task.error is not None:
-        raise task.error
     return 0
 
 
@@ -75,6 +73,8 @@ cdef bytes do_job(Client client, object function, object workload, object unique
     refuse_callbacks(client)
     task = add(client, FOREGROUND, function, workload, unique, None, priority)
     run_one(client, task, timeout)
+    if task.error is not None:
+        raise task.error
     if task._outcome.chunks is None:
         return task._outcome.result
     return b"".join(task._outcome.chunks) + task._outcome.result
@@ -88,4 +88,22 @@ cdef str do_job_background(Client client, object function, object workload, obje
         return submit_at(client, function, workload, unique, timeout, at, priority).job_handle
     task = add(client, BACKGROUND, function, workload, unique, None, priority)
     run_one(client, task, timeout)
+    if task.error is not None:
+        raise task.error
     return task.job_handle
+
+
+cdef Task execute(Client client, object function, object workload, object unique, object context,
+                  object priority, bint background, object at, object timeout):
+    cdef Task task
+    refuse_callbacks(client)
+    if at is not None:
+        if not background:
+            raise errors.ArgumentError("only a background job can be one for later")
+        task = submit_at(client, function, workload, unique, timeout, at, read_priority(priority))
+        task.context = context
+        return task
+    task = add(client, BACKGROUND if background else FOREGROUND, function, workload, unique,
+               context, read_priority(priority))
+    run_one(client, task, timeout)
+    return task

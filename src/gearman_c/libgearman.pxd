@@ -95,6 +95,8 @@ cdef extern from "libgearman/gearman.h" nogil:
     const char *gearman_client_error(const gearman_client_st *client) noexcept
     void gearman_client_add_options(
         gearman_client_st *client, gearman_client_options_t options) noexcept
+    void gearman_client_remove_options(
+        gearman_client_st *client, gearman_client_options_t options) noexcept
     bint gearman_client_has_option(
         gearman_client_st *client, gearman_client_options_t option) noexcept
     gearman_client_options_t gearman_client_options(const gearman_client_st *client) noexcept
@@ -110,6 +112,8 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_client_st *client, const char *namespace_key, size_t namespace_key_size) noexcept
     gearman_return_t gearman_client_set_identifier(
         gearman_client_st *client, const char *id, size_t id_size) noexcept
+    gearman_return_t gearman_client_cancel_job(
+        gearman_client_st *client, char *job_handle) noexcept
     gearman_status_t gearman_client_unique_status(
         gearman_client_st *client, const char *unique, size_t unique_length) noexcept
     void gearman_client_set_timeout(gearman_client_st *client, int timeout) noexcept

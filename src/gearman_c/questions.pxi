@@ -61,7 +61,7 @@ cdef int put_questions(channel *c, list batch) except -1:
     cdef Task task
     cdef bytes key
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
-    for task in batch:
+    for task in reversed(batch) if newest_first else batch:
         if task.rec.state != PENDING:
             continue
         if task.rec.kind == STATUS_OF_HANDLE:

@@ -228,7 +228,7 @@ cdef tuple drop_connection(Client client):
         client._running.pop(task, None)
         settle_stream(task)
     bring_back(client)
-    return tuple(sorted(given_up + list(mark_unconfirmed(client)), key=number_of))
+    return tuple(sorted(given_up + list(mark_unconfirmed(client)), key=_number_of))
 
 
 cdef Py_ssize_t oldest_in_flight(Client client) noexcept:
@@ -275,7 +275,7 @@ cdef int hold_refused(Client client, Py_ssize_t place) except -1:
     return 0
 
 
-def number_of(Task task):
+def _number_of(Task task):
     return task.rec.number
 
 
@@ -289,7 +289,7 @@ cdef int bring_back(Client client) except -1:
         waiting = [task for task in
                    client._refused + client._held + client._queue[client._next:size]
                    if task is not None]
-        waiting.sort(key=number_of)
+        waiting.sort(key=_number_of)
         client._queue[client._next:size] = waiting
         client._refused = []
         client._held = []

@@ -2,7 +2,7 @@
 # their order, and each is followed by its callback.
 
 @cython.final
-cdef class Outcome:
+cdef class _Outcome:
     """What came back for a task; see ``_gearman.pxd``."""
 
 
@@ -19,9 +19,9 @@ cdef Py_ssize_t find_record_offset():
 cdef Py_ssize_t record_offset = find_record_offset()
 
 
-cdef Outcome outcome_of(Task task):
+cdef _Outcome outcome_of(Task task):
     if task._outcome is None:
-        task._outcome = Outcome.__new__(Outcome)
+        task._outcome = _Outcome.__new__(_Outcome)
     return task._outcome
 
 
@@ -49,7 +49,7 @@ cdef object job_failure(Task task, uint8_t kind, bytes data):
 cdef int apply(Client client, const event *noted) except -1:
     """Let a task know what an event says. Raises MemoryError before anything has changed."""
     cdef Task task = task_of(noted.rec)
-    cdef Outcome outcome = outcome_of(task)
+    cdef _Outcome outcome = outcome_of(task)
     cdef bytes data = b"" if noted.data == NULL else (<char *> noted.data)[:noted.size]
     cdef uint8_t state = RUNNING
     if noted.kind == STATUS:

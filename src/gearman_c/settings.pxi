@@ -47,14 +47,14 @@ cdef int set_log(Client client, object target, object level) except -1:
     for index in range(len(LOG_LEVELS)):
         if LOG_LEVELS[index] >= level and index:
             verbosity = index
-    with Reconfigured(client):
+    with _Reconfigured(client):
         client._log = target
         client._channel.settings.log_owner = NULL if target is None else <void *> client
         client._channel.settings.verbosity = <lib.gearman_verbose_t> verbosity
     return 0
 
 
-cdef class Reconfigured:
+cdef class _Reconfigured:
     """A context in which the settings may change: no run, and no connection that has the old."""
     cdef Client client
 
@@ -152,6 +152,6 @@ cdef int set_option(Client client, object name) except -1:
             code=ReturnCode.INVALID_SERVER_OPTION, operation="set_server_option")
     if client._exceptions:
         return 0
-    with Reconfigured(client):
+    with _Reconfigured(client):
         client._exceptions = True
     return 0

@@ -1,0 +1,402 @@
+"""Foreground tasks: results, what workers say on the way, and how jobs end."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import pytest
+from fix_proxy import Proxy
+from fix_tasks import wait_for
+from fix_worker import RawWorker
+
+import gearman_c
+from gearman_c import (
+    Client,
+    ConnectionFailedError,
+    JobFailedError,
+    ReturnCode,
+    Task,
+    TaskState,
+    UnconfirmedError,
+    UsageError,
+    WaitTimeoutError,
+)
+from gearman_c.testing import Gearmand, drain
+
+EVENTS = ("created", "data", "warning", "status", "complete", "exception", "fail")
+
+
+def record(client: Client) -> list[tuple[str, Task]]:
+    """Set all callbacks; return the list they write."""
+    log: list[tuple[str, Task]] = []
+    for event in EVENTS:
+        setattr(client, f"on_{event}", lambda task, event=event: log.append((event, task)))
+    return log
+
+
+def test_result(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        task = client.add_task("reverse", b"abc", context="mine")
+        assert (task.state, task.background) == (TaskState.PENDING, False)
+        with pytest.raises(UsageError, match=r"call run_tasks\(\) first"):
+            task.result()
+        client.run_tasks()
+        assert client.pending == 0
+    assert task.result() == b"cba"
+    assert (task.state, task.return_code) == (TaskState.COMPLETE, ReturnCode.SUCCESS)
+    assert task.is_finished
+    assert task.is_known
+    assert not task.is_running
+    assert task.job_handle
+    assert (task.context, task.error, task.data) == ("mine", None, b"")
+
+
+def test_empty_result(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        task = client.add_task("reverse")
+        client.run_tasks()
+    assert task.result() == b""
+
+
+@pytest.mark.parametrize("size", [1, 8191, 8192, 8193, 1_000_000, 20_000_000])
+def test_sizes(gearmand: Gearmand, worker: RawWorker, size: int) -> None:
+    payload = bytes(range(251)) * (size // 251 + 1)
+    with Client(gearmand.address) as client:
+        task = client.add_task("reverse", payload[:size])
+        client.run_tasks()
+    assert task.result() == payload[:size][::-1]
+
+
+def test_priorities(gearmand: Gearmand) -> None:
+    order: list[bytes] = []
+    with Client(gearmand.address) as client:
+        tasks = [
+            client.add_task_low("f", b"low"),
+            client.add_task("f", b"normal"),
+            client.add_task_high("f", b"high"),
+        ]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        assert {task.state for task in tasks} == {TaskState.RUNNING}
+        order = [job.workload for job in drain(gearmand.address, "f", result=b"done")]
+        client.run_tasks()
+    assert order == [b"high", b"normal", b"low"]
+    assert [task.result() for task in tasks] == [b"done"] * 3
+
+
+def test_what_a_worker_says(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        seen: list[tuple[str, object]] = []
+        client.on_status = lambda task: seen.append(("status", (task.numerator, task.denominator)))
+        client.on_data = lambda task: seen.append(("data", (task.chunks[-1], task.data)))
+        client.on_warning = lambda task: seen.append(("warning", task.warnings[-1]))
+        client.on_complete = lambda task: seen.append(("complete", task.result()))
+        task = client.add_task("talk")
+        client.run_tasks()
+    assert seen == [
+        ("status", (1, 2)),
+        ("data", (b"one ", b"one ")),
+        ("warning", b"careful"),
+        ("data", (b"two ", b"one two ")),
+        ("status", (2, 2)),
+        ("complete", b"end"),
+    ]
+    assert task.data == b"one two "
+    assert task.chunks == (b"one ", b"two ")
+    assert task.warnings == (b"careful",)
+    assert (task.numerator, task.denominator) == (2, 2)
+    assert task.result() == b"end"
+
+
+def test_one_failure_does_not_stop_the_others(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        failed = client.add_task("fail", b"ab")
+        good = client.add_task("reverse", b"ab")
+        thrown = client.add_task("throw", b"ab")
+        client.run_tasks()
+    assert good.result() == b"ba"
+    assert failed.state is thrown.state is TaskState.FAILED
+    assert failed.return_code is ReturnCode.WORK_FAIL
+    assert thrown.return_code is ReturnCode.WORK_EXCEPTION
+    with pytest.raises(JobFailedError, match="the worker of function 'fail' could not") as caught:
+        failed.result()
+    assert caught.value.task is failed
+    assert caught.value.data is None
+    with pytest.raises(JobFailedError, match="function 'throw' raised: cannot: ab") as caught:
+        thrown.result()
+    assert caught.value.data == b"cannot: ab"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.data, again.code) == (b"cannot: ab", ReturnCode.WORK_EXCEPTION)
+
+
+def test_events(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        log = record(client)
+        good = client.add_task("reverse")
+        background = client.add_task_background("reverse")
+        failed, thrown = client.add_task("fail"), client.add_task("throw")
+        client.run_tasks()
+    of = {task: [event for event, each in log if each is task] for _, task in log}
+    assert of == {
+        good: ["created", "complete"],
+        background: ["created"],
+        failed: ["created", "fail"],
+        thrown: ["created", "exception"],
+    }
+
+
+def test_mixed_with_background(gearmand: Gearmand, worker: RawWorker) -> None:
+    """First background, then foreground: the connection changes on the way."""
+    with Client(gearmand.address) as client:
+        client.run_tasks()
+        tasks = [
+            (client.add_task if number % 3 else client.add_task_background)(
+                "reverse", b"%d" % number
+            )
+            for number in range(3000)
+        ]
+        client.run_tasks()
+    for number, task in enumerate(tasks):
+        if number % 3:
+            assert task.result() == (b"%d" % number)[::-1]
+        else:
+            assert task.state is TaskState.CREATED
+            with pytest.raises(UsageError, match="only foreground tasks have a result"):
+                task.result()
+    assert len({task.job_handle for task in tasks}) == 3000
+
+
+def test_same_key_same_job(gearmand: Gearmand, worker: RawWorker) -> None:
+    worker.gate.clear()
+    with Client(gearmand.address) as client:
+        tasks = [client.add_task("reverse", b"ab", unique="one") for _ in range(3)]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        worker.gate.set()
+        client.run_tasks()
+    assert len({task.job_handle for task in tasks}) == 1
+    assert [task.result() for task in tasks] == [b"ba"] * 3
+    assert worker.done == 1
+
+
+def test_timeout_keeps_waiting(gearmand: Gearmand, worker: RawWorker) -> None:
+    worker.gate.clear()
+    with Client(gearmand.address) as client:
+        task = client.add_task("reverse", b"ab")
+        for _ in range(2):
+            with pytest.raises(WaitTimeoutError, match="1 tasks were not done") as caught:
+                client.run_tasks(timeout=0.2)
+            assert caught.value.unconfirmed == ()
+            assert (task.state, client.pending) == (TaskState.RUNNING, 1)
+        worker.gate.set()
+        client.run_tasks()
+        assert worker.done == 1
+    assert task.result() == b"ba"
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_lost_is_not_repeated(proxy: Proxy, gearmand: Gearmand, resend: bool) -> None:
+    """Nobody knows whether a worker is at it."""
+    with RawWorker(gearmand.address) as worker, Client(proxy.address, resend=resend) as client:
+        worker.gate.clear()
+        running = [client.add_task("reverse", b"%d" % number) for number in range(5)]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.3)
+        proxy.cut()
+        waiting = client.add_task("reverse", b"new")
+        with pytest.raises(ConnectionFailedError, match="5 foreground jobs may be runn") as caught:
+            client.run_tasks()
+        assert caught.value.unconfirmed == tuple(running)
+        assert {task.state for task in running} == {TaskState.UNCONFIRMED}
+        assert all(task.is_finished for task in running)
+        with pytest.raises(UnconfirmedError, match="a worker may be at it"):
+            running[0].result()
+        assert client.pending == 1
+        worker.gate.set()
+        client.run_tasks()
+        assert waiting.result() == b"wen"
+
+
+def test_closed_while_running(gearmand: Gearmand, worker: RawWorker) -> None:
+    worker.gate.clear()
+    client = Client(gearmand.address)
+    running = client.add_task("reverse")
+    with pytest.raises(WaitTimeoutError):
+        client.run_tasks(timeout=0.2)
+    pending = client.add_task("reverse")
+    client.close()
+    assert (running.state, pending.state) == (TaskState.UNCONFIRMED, TaskState.CANCELLED)
+    assert isinstance(running.error, UnconfirmedError)
+    with pytest.raises(UsageError, match="was cancelled"):
+        pending.result()
+
+
+def test_cancel(gearmand: Gearmand, worker: RawWorker) -> None:
+    worker.gate.clear()
+    with Client(gearmand.address) as client:
+        kept, cancelled = client.add_task("reverse"), client.add_task("reverse")
+        assert cancelled.cancel()
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        assert not kept.cancel()
+        worker.gate.set()
+        client.run_tasks()
+        assert worker.done == 1
+
+
+def test_exception_in_each_callback(gearmand: Gearmand, worker: RawWorker) -> None:
+    """Each event is told once, and none is lost, whatever the callbacks raise."""
+    with Client(gearmand.address) as client:
+        log: list[tuple[str, str]] = []
+        for event in EVENTS:
+
+            def callback(task: Task, event: str = event) -> None:
+                log.append((event, task.function_name))
+                raise KeyError(event)
+
+            setattr(client, f"on_{event}", callback)
+        for name in ("talk", "fail", "throw"):
+            client.add_task(name)
+        raised = []
+        while client.pending:
+            with pytest.raises(KeyError) as caught:
+                client.run_tasks()
+            assert caught.traceback[-1].name == "callback"
+            raised.append(caught.value.args[0])
+    talked = ["created", "status", "data", "warning", "data", "status", "complete"]
+    assert [event for event, name in log if name == "talk"] == talked
+    assert [event for event, name in log if name == "fail"] == ["created", "fail"]
+    assert [event for event, name in log if name == "throw"] == ["created", "exception"]
+    assert raised == [event for event, _ in log]
+
+
+def test_callbacks_add_tasks_and_may_not_run(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        added: list[Task] = []
+
+        def on_complete(task: Task) -> None:
+            if len(added) < 3:
+                added.append(client.add_task("reverse", b"%d" % len(added)))
+            for call in (client.run_tasks, client.close, lambda: client.do("reverse")):
+                with pytest.raises(UsageError):
+                    call()
+
+        client.on_complete = on_complete
+        client.add_task("reverse")
+        client.run_tasks()
+        assert client.pending == 0
+    assert [task.result() for task in added] == [b"0", b"1", b"2"]
+
+
+def test_callbacks_can_be_removed(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        log = record(client)
+        for event in EVENTS:
+            assert callable(getattr(client, f"on_{event}"))
+            with pytest.raises(TypeError, match=f"on_{event} must be callable or None"):
+                setattr(client, f"on_{event}", 1)
+            setattr(client, f"on_{event}", None)
+        client.add_task("talk")
+        client.run_tasks()
+    assert log == []
+
+
+def test_on_workload(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        with pytest.raises(TypeError, match="must be str or a buffer"):
+            client.add_task("reverse", None)
+        client.on_workload = lambda task: task.context
+        tasks = [client.add_task("reverse", None, context=b"%d!" % number) for number in range(900)]
+        background = client.add_task_background("reverse", None, context="text")
+        assert tasks[0].workload is None
+        client.run_tasks()
+        assert [task.result()[::-1] for task in tasks] == [task.context for task in tasks]
+        assert background.workload == b"text"
+
+
+def test_on_workload_raises(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        answers: list[object] = [KeyError("no payload"), 17, b"ab"]
+
+        def on_workload(task: Task) -> bytes:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer  # type: ignore[return-value]
+
+        client.on_workload = on_workload
+        first, task = client.add_task("reverse", b"12"), client.add_task("reverse", None)
+        with pytest.raises(KeyError, match="no payload"):
+            client.run_tasks()
+        with pytest.raises(TypeError, match="must be str or a buffer"):
+            client.run_tasks()
+        assert client.pending == 2
+        client.run_tasks()
+        assert (first.result(), task.result()) == (b"21", b"ba")
+
+
+def test_linear(gearmand: Gearmand, worker: RawWorker) -> None:
+    """Ten thousand through one worker, more than a window; every result belongs to its task."""
+    with Client(gearmand.address) as client:
+        tasks = [client.add_task("reverse", b"%05d" % number) for number in range(10_000)]
+        client.run_tasks()
+    assert [int(task.result()[::-1]) for task in tasks] == list(range(10_000))
+    assert worker.done == 10_000
+
+
+def test_no_task_in_flight_stays_known(gearmand: Gearmand) -> None:
+    """More jobs than a window, and a worker that comes late: never more at the server than that."""
+    with Client(gearmand.address, max_in_flight=10) as client:
+        tasks = [client.add_task("reverse", b"%d" % number) for number in range(50)]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        assert gearmand.status()["reverse"].total == 10
+        with RawWorker(gearmand.address):
+            client.run_tasks()
+    assert {task.state for task in tasks} == {TaskState.COMPLETE}
+
+
+def test_threads_share_a_client(gearmand: Gearmand, worker: RawWorker) -> None:
+    client = Client(gearmand.address)
+    results: list[bytes] = []
+
+    def work(number: int) -> None:
+        results.extend(client.do("reverse", b"%d" % number) for _ in range(50))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client.close()
+    assert sorted(results) == sorted(b"%d" % number for number in range(4) for _ in range(50))
+
+
+def test_server_dies_with_jobs_running(gearmand: Gearmand) -> None:
+    with (
+        RawWorker(gearmand.address) as worker,
+        Client(gearmand.address, max_in_flight=500) as client,
+    ):
+        worker.gate.clear()
+        foreground = [client.add_task("reverse") for _ in range(700)]
+        background = [client.add_task_background("later") for _ in range(300)]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.3)
+        gearmand.kill()
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.run_tasks()
+    lost = [task for task in foreground if task.state is TaskState.UNCONFIRMED]
+    assert caught.value.unconfirmed == tuple(lost) == tuple(foreground[:500])
+    assert {task.state for task in foreground if task not in lost} == {TaskState.CANCELLED}
+    assert not any(task.state is TaskState.COMPLETE for task in foreground + background)
+
+
+def test_dropped_tasks_run(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        for _ in range(100):
+            client.add_task("reverse")
+        client.run_tasks()
+        wait_for(lambda: worker.done == 100)
+        assert client.pending == 0
+    assert gearman_c._gearman._open_channels() == 0
