@@ -5,6 +5,7 @@ the name of each.
 """
 
 from enum import IntEnum, IntFlag
+from typing import Self
 
 
 class ReturnCode(IntEnum):
@@ -85,6 +86,11 @@ class Priority(IntEnum):
     HIGH = 0
     NORMAL = 1
     LOW = 2
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """Take its name, in any case, for a priority."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
 
 
 class TaskState(IntEnum):

@@ -126,6 +126,7 @@ cdef class Client:
     cdef object _log_error          # what it raised
     cdef tuple _servers             # of (host, port)
     cdef object _server             # the (host, port) that the channel is connected to
+    cdef readonly unsigned long _connections    # how many the channel has had
     cdef Py_ssize_t _preferred      # index of the server that is tried first
     # The queue: [.. _head) is done, [_head .. _next) is in libgearman, [_next ..) waits. The list
     # owns the Tasks, and the cycle collector sees them.

@@ -714,6 +714,83 @@ cdef class Client:
         return make_submission(self, BACKGROUND if background else FOREGROUND, function,
                                workloads, priority, unique)
 
+    # What gearman_c.aio runs a client by, in an event loop's thread
+
+    def _prepare(self):
+        """Do all that may block: connect, and ask what was asked for."""
+        begin(self, FOREVER)
+        try:
+            if self._questions:
+                ask(self, &self._channel, self._questions, FOREVER)
+            if self._channel.client == NULL and has_waiting(self):
+                self._progress_at = now()
+                use_server(self, FOREVER)
+        except BaseException as error:
+            interrupt(self, error)
+            raise
+        finally:
+            release(self)
+
+    @property
+    def _is_prepared(self):
+        """Whether ``_poll()`` would not block now."""
+        return not self._questions and (self._channel.client != NULL or not has_waiting(self))
+
+    def _poll(self, bint first, double seconds=0):
+        """Do what can be done, waiting for so many seconds at most; return whether all is done.
+
+        Args:
+            first: whether this is the beginning of a run.
+        """
+        begin(self, now())
+        try:
+            if first:
+                start_afresh(self)
+            if self._channel.client == NULL and has_waiting(self):
+                return False        # _prepare() is to make the connection
+            if is_at_work(self):
+                if seconds == 0 and self._channel.client != NULL:
+                    look(&self._channel, self._is_unsent)
+                step(self, FOREVER, 0, seconds)
+            if is_at_work(self):
+                return False
+            end_run(self)
+            return True
+        except BaseException as error:
+            interrupt(self, error)
+            raise
+        finally:
+            release(self)
+
+    @property
+    def _descriptor(self):
+        """The socket of the connection; -1 where it is not known."""
+        return self._channel.descriptor if self._channel.tuned else -1
+
+    @property
+    def _is_unsent(self):
+        """Whether a task waits for the socket to take more: then the last one does."""
+        cdef record *rec = NULL
+        if self._next > self._head:
+            rec = record_at(self, self._next - 1)
+        return rec != NULL and rec.task != NULL and strcmp(
+            lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_WORK") != 0
+
+    def _watch(self, Task task, list done):
+        """Have a task that is not done appended to a list as soon as it is."""
+        outcome_of(task).finished = done
+
+    def _abandon(self, Task task):
+        """Withdraw a task whose caller has gone; False if that must wait for its acknowledgement."""
+        begin(self, now())
+        try:
+            if task.rec.state < RUNNING and task.rec.task != NULL:
+                return False
+            withdraw(self, task, None)
+            return True
+        finally:
+            release(self)
+
     def echo(self, workload, timeout=None):
         """Send a payload to every server, which sends it back: tells whether they are alive.
 

@@ -19,6 +19,7 @@ cdef int use_server(Client client, double deadline) except -1:
         client._preferred += 1      # the next run begins with another one
         raise
     client._server = client._servers[index]
+    client._connections += 1
     client._preferred = index
     client._progress_at = now()
     return 0

@@ -9,6 +9,14 @@ cdef extern from "<signal.h>" nogil:
     int sigdelset(sigset_t *, int)
     int pthread_sigmask(int, const sigset_t *, sigset_t *)
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum: POLLIN, POLLOUT
+    int poll(pollfd *, unsigned long, int)
+
 cdef double SLICE = 0.1             # seconds; how long Python waits for its turn at the most
 cdef size_t WINDOW_BYTES = 4 << 20      # payload in flight; one task may exceed it
 
@@ -83,6 +91,21 @@ cdef lib.gearman_return_t wait(channel *c, double seconds) noexcept nogil:
     rc = lib.gearman_client_wait(c.client)
     pthread_sigmask(SIG_SETMASK, &before, NULL)
     return rc
+
+
+cdef void look(channel *c, bint is_unsent) noexcept nogil:
+    """Let libgearman see, without waiting, that its socket is ready: only then it reads.
+
+    Told to wait for no time it does not look at all; so we look, and it does if there is something
+    to see. What it finds wrong it says again in the next gearman_client_run_tasks().
+    """
+    cdef pollfd ready
+    ready.fd = c.descriptor
+    ready.events = POLLIN | (POLLOUT if is_unsent else 0)
+    ready.revents = 0
+    if poll(&ready, 1, 0) > 0:
+        lib.gearman_client_set_timeout(c.client, 1)
+        lib.gearman_client_wait(c.client)
 
 
 cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexcept nogil:

@@ -105,6 +105,7 @@ cdef int account(Client client) except -1:
                 client._untold.append(<object> PyList_GET_ITEM(queue, client._head))
             if rec.state != RUNNING:
                 take_out(rec)
+                settle_stream(<Task> <object> PyList_GET_ITEM(queue, client._head))
             queue[client._head] = None
         client._head += 1
     return 0

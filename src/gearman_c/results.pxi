@@ -25,8 +25,8 @@ cdef _Outcome outcome_of(Task task):
     return task._outcome
 
 
-cdef int settle_stream(Task task) except -1:
-    """Tell the Submission that waits for the task that it is done."""
+cdef inline int settle_stream(Task task) except -1:
+    """Tell whoever waits for the task that it is done: a Submission, or gearman_c.aio."""
     if task._outcome is not None and task._outcome.finished is not None:
         task._outcome.finished.append(task)
         task._outcome.finished = None

@@ -96,7 +96,8 @@ cdef bint needs_exceptions(Client client, Py_ssize_t place) noexcept:
         record_at(client, place).kind == FOREGROUND
 
 
-cdef int step(Client client, double deadline, size_t low_water) except -1:
+cdef int step(Client client, double deadline, size_t low_water,
+              double seconds=SLICE) except -1:
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
     cdef size_t refill_at
@@ -127,7 +128,7 @@ cdef int step(Client client, double deadline, size_t low_water) except -1:
             rc = give(c, client._staged, count)
             given = rc == lib.GEARMAN_SUCCESS
             if given:
-                rc = pump(c, low_water, min(started + SLICE, deadline))
+                rc = pump(c, low_water, min(started + seconds, deadline))
         if now() - started > DISTANT_SECONDS:
             widen(client)
     if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:

@@ -60,8 +60,8 @@ cdef Submission make_submission(Client client, uint8_t kind, object function, ob
 
 cdef int read_priority(object priority) except -1:
     try:
-        return Priority[priority.upper()] if isinstance(priority, str) else Priority(priority)
-    except (KeyError, ValueError):
+        return Priority(priority)
+    except ValueError:
         raise errors.ArgumentError(
             f"{priority!r} is not a priority: high, normal and low are") from None
 
