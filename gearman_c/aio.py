@@ -426,7 +426,7 @@ def _add_function(
     client: _gearman.Client, priority: Priority | str, *, background: bool
 ) -> Callable[..., Task]:
     try:
-        rank = Priority(priority)
+        rank = Priority(priority)  # type: ignore[arg-type]  # it takes names, too
     except ValueError:
         raise ArgumentError(f"{priority!r} is not a priority: high, normal and low are") from None
     middle = "" if rank is Priority.NORMAL else f"_{rank.name.lower()}"

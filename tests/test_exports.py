@@ -78,6 +78,7 @@ ATTRIBUTES: dict[type, list[str]] = {
         "do_low_background",
         "echo",
         "execute",
+        "execute_by_partition",
         "identifier",
         "job_status",
         "max_in_flight",

@@ -205,7 +205,7 @@ def test_lost_is_not_repeated(proxy: Proxy, gearmand: Gearmand, resend: bool) ->
             client.run_tasks(timeout=0.3)
         proxy.cut()
         waiting = client.add_task("reverse", b"new")
-        with pytest.raises(ConnectionFailedError, match="5 foreground jobs may be runn") as caught:
+        with pytest.raises(ConnectionFailedError, match="5 foreground jobs may be") as caught:
             client.run_tasks()
         assert caught.value.unconfirmed == tuple(running)
         assert {task.state for task in running} == {TaskState.UNCONFIRMED}

@@ -91,11 +91,11 @@ class Connection:
         """Send bytes made by `packet`. Raises OSError (TimeoutError when it takes too long)."""
         self.socket.sendall(data)
 
-    def receive(self) -> list[tuple[int, bytes]]:
+    def receive(self, *, raise_errors: bool = True) -> list[tuple[int, bytes]]:
         """Wait for at least one packet; return (command, body) of all that have come.
 
-        Raises ConnectionError when the server closes, ServerReplyError on an ERROR packet,
-        TimeoutError when nothing comes.
+        Raises ConnectionError when the server closes, TimeoutError when nothing comes, and
+        ServerReplyError on an ERROR packet, unless raise_errors is False.
         """
         packets: list[tuple[int, bytes]] = []
         while not packets:
@@ -105,7 +105,7 @@ class Connection:
             self._buffer += memoryview(self._chunk)[:size]
             packets = self._take()
         for command, body in packets:
-            if command == ERROR:
+            if command == ERROR and raise_errors:
                 raise ServerReplyError(text(body.replace(b"\0", b": ", 1)))
         return packets
 

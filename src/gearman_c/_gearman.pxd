@@ -46,7 +46,8 @@ cdef struct channel:
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come
     bint proven                     # R the server has answered as a Gearman server does
-    bint tells_exceptions           # R the server was asked for them; see refill() in run.pxi
+    bint wants_exceptions           # G whether the server is to be asked to tell exceptions,
+    bint tells_exceptions           # R   and whether it was; see needs_exceptions() in run.pxi
     bint violated                   # R libgearman ended a task that it had no reason to end
     uint64_t acknowledged           # R packets since the client was made; tells progress
     event *first_event              # R owned: what came and Python has not seen, oldest first
@@ -64,8 +65,8 @@ cdef struct channel:
 # marker carries that of its channel, plus one.
 cdef struct record:
     channel *queued                 # G borrowed: embedded in the Client; NULL once out of its queue
-    lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not,
-                                    #   so that a task that is RUNNING without it has ended
+    lib.gearman_task_st *task       # R borrowed from libgearman; NULL when libgearman has it not:
+    # a task that is RUNNING without it has ended, and an event says how
     uint64_t number                 # G counts the tasks of this process: their order
     uint64_t handle                 # R owned if it is a pointer: see handles.pxi, and
     uint8_t handle_text             # R   NO_HANDLE until the job is created
@@ -74,8 +75,7 @@ cdef struct record:
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
     uint8_t kind                    # G constant: a task_kind
-    uint32_t key                    # R libgearman's key, if it is hashed; else G the generation
-                                    #   of an assigned key (keys.pxi)
+    uint32_t key                    # R libgearman's, if it is hashed; else G: see keys.pxi
     uint32_t size                   # R of the payload, for bytes_in_flight
 
 
@@ -121,7 +121,6 @@ cdef class Client:
     cdef bytes _namespace           # owned; None where not set; _channel.settings points into it
     cdef bytes _identifier          # the same
     cdef list _tls                  # the same: three paths, bytes
-    cdef bint _exceptions           # the server is asked to tell about exceptions
     cdef object _log                # called with a level and a line; None
     cdef object _log_error          # what it raised
     cdef tuple _servers             # of (host, port)
@@ -166,8 +165,9 @@ cdef class Submission:
     cdef bytes _function            # owned
     cdef object _workloads          # owned iterator; None when it is exhausted
     cdef object _unique             # None, or called with a workload for its key
-    cdef list _tasks                # owned: [.. _head) was given out; foreground tasks come here
-    cdef Py_ssize_t _head           #   when they are done, background tasks when they are made
+    cdef list _tasks                # owned: [.. _head) was given out. Foreground tasks come here
+    # when they are done, background tasks when they are made
+    cdef Py_ssize_t _head
     cdef Py_ssize_t _open           # tasks made and not given out
     cdef size_t _payload            # their bytes
     cdef object _given              # a tuple with a workload that was read and not yet added

@@ -22,6 +22,7 @@ import datetime
 import io
 import os
 import re
+import threading
 import time
 import warnings
 from _thread import allocate_lock
@@ -48,6 +49,7 @@ include "blocking.pxi"
 include "run.pxi"
 include "questions.pxi"
 include "epoch.pxi"
+include "partition.pxi"
 include "jobs.pxi"
 include "closing.pxi"
 include "client.pxi"

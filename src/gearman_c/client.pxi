@@ -257,9 +257,9 @@ cdef class Client:
     def add_task_status(self, job_handle, *, context=None):
         """Queue a question for the status of a job; ``run_tasks()`` asks it.
 
-        The answer is in ``is_known``, ``is_running``, ``numerator`` and ``denominator`` of the task.
-        Questions have a connection of their own, to the server that is in use, and may be asked
-        again after any error.
+        The answer is in the task's ``is_known``, ``is_running``, ``numerator`` and
+        ``denominator``. Questions have a connection of their own, to the server that is in use,
+        and may be asked again after any error.
 
         Args:
             job_handle: the handle of the job, str or bytes.
@@ -292,7 +292,8 @@ cdef class Client:
             timeout: seconds for the whole call, or None. See also ``Client.timeout``.
 
         Returns:
-            All that the worker sent, bytes: its data, and behind that what it completed the job with.
+            All that the worker sent, bytes: its data, and behind that what it completed the job
+            with.
 
         Raises:
             JobFailedError: the worker could not do it.
@@ -331,6 +332,8 @@ cdef class Client:
             at: when the server is to hand out the job: a ``datetime`` with a time zone, or seconds
                 since the epoch, whole or not (parts of a second are cut off). None: at once. Such
                 jobs have a connection of their own; the server knows one priority for them.
+                gearmand 1.1.20 wakes no sleeping worker when the time has come: the job waits
+                until its worker asks again.
 
         Returns:
             The handle of the job, str.
@@ -380,6 +383,32 @@ cdef class Client:
         """
         return execute(self, function, workload, unique, context, priority, background, at,
                        timeout)
+
+    def execute_by_partition(self, partition, function, workload=b"", *, unique=None, context=None,
+                             background=False, timeout=None):
+        """Run one job that a worker splits, and return its ``Task``, however it ended.
+
+        A worker's partition function makes jobs of ``function`` out of the workload and joins
+        their results. While it waits for those it does no other job, so there must be another
+        worker that does them. The call has a thread and a connection of its own; the priority is
+        normal.
+
+        Args:
+            partition: the name of the partition function, as ``function`` is one.
+            function, workload, unique, context: as for ``add_task()``.
+            background: whether to wait for the acknowledgement only.
+            timeout: seconds for the whole call, or None.
+
+        Returns:
+            The ``Task``: with the result of a job that went well, and else with ``error``.
+
+        Raises:
+            As ``execute()``.
+
+        Wraps ``gearman_execute_by_partition()``.
+        """
+        return execute_by_partition(self, partition, function, workload, unique, context,
+                                    background, timeout)
 
     def cancel_job(self, job_handle, timeout=None):
         """Ask the server that is in use to cancel a job.
@@ -450,7 +479,9 @@ cdef class Client:
 
     @property
     def on_data(self):
-        """A callable that is given each ``Task`` when its worker has sent data before the end; it is the last of ``Task.chunks``; or None.
+        """A callable that is given each ``Task`` whose worker has sent some data, or None.
+
+        The data is the last of ``Task.chunks``.
 
         See ``on_created`` for what it may do.
 
@@ -464,7 +495,9 @@ cdef class Client:
 
     @property
     def on_warning(self):
-        """A callable that is given each ``Task`` when its worker has sent a warning; it is the last of ``Task.warnings``; or None.
+        """A callable that is given each ``Task`` whose worker has sent a warning, or None.
+
+        The warning is the last of ``Task.warnings``.
 
         See ``on_created`` for what it may do.
 
@@ -478,8 +511,9 @@ cdef class Client:
 
     @property
     def on_status(self):
-        """A callable that is given each ``Task`` when its worker has said how far it is, and each status task when
-        the server has answered; see ``Task.numerator``; or None.
+        """A callable that is given each ``Task`` whose worker has said how far it is, or None.
+
+        And each status task when the server has answered. See ``Task.numerator``.
 
         See ``on_created`` for what it may do.
 
@@ -493,7 +527,9 @@ cdef class Client:
 
     @property
     def on_complete(self):
-        """A callable that is given each ``Task`` when its worker has done the job; see ``Task.result()``; or None.
+        """A callable that is given each ``Task`` whose worker has done the job, or None.
+
+        See ``Task.result()``.
 
         See ``on_created`` for what it may do.
 
@@ -507,8 +543,9 @@ cdef class Client:
 
     @property
     def on_exception(self):
-        """A callable that is given each ``Task`` when its worker has raised an exception; see ``Task.error``.
-        The job has ended, and ``on_fail`` is not called for it; or None.
+        """A callable that is given each ``Task`` whose worker has raised an exception, or None.
+
+        The job has ended; ``on_fail`` is not called for it. See ``Task.error``.
 
         See ``on_created`` for what it may do.
 
@@ -522,7 +559,9 @@ cdef class Client:
 
     @property
     def on_fail(self):
-        """A callable that is given each ``Task`` when its worker could not do the job; see ``Task.error``; or None.
+        """A callable that is given each ``Task`` whose worker could not do the job, or None.
+
+        See ``Task.error``.
 
         See ``on_created`` for what it may do.
 
@@ -560,12 +599,17 @@ cdef class Client:
 
         Wraps ``gearman_client_set_namespace()``.
         """
-        return None if self._namespace is None else self._namespace.decode("utf-8", "surrogateescape")
+        if self._namespace is None:
+            return None
+        return self._namespace.decode("utf-8", "surrogateescape")
 
     @namespace.setter
     def namespace(self, text):
         encoded = encode_namespace(text)
         with _Reconfigured(self):
+            if self._channel.pending:
+                raise errors.UsageError("the namespace cannot change with tasks queued, whose "
+                                        "names might become too long; call run_tasks() first")
             self._namespace = encoded
             self._channel.settings.name_space = text_or_null(encoded)
             self._last_function = self._lock    # how long a name may be depends on it
@@ -598,7 +642,7 @@ cdef class Client:
         Wraps ``gearman_client_options()`` and ``gearman_client_set_options()``.
         """
         options = ClientOption(lib.gearman_client_options(template)) | ClientOption.GENERATE_UNIQUE
-        if self._exceptions:
+        if self._channel.wants_exceptions:
             options |= ClientOption.EXCEPTION
         if self._tls is not None:
             options |= ClientOption.SSL
@@ -611,11 +655,11 @@ cdef class Client:
             raise errors.UsageError(
                 f"{change & ~ClientOption.EXCEPTION!r} cannot be changed: run_tasks() needs "
                 "NON_BLOCKING and FREE_TASKS to send tasks in a window, GENERATE_UNIQUE to send a "
-                "task again without doubling it; NO_NEW and the rest are libgearman's own, and SSL is "
-                "given to the client as tls")
+                "task again without doubling it; NO_NEW and the rest are libgearman's own, and "
+                "SSL is given to the client as tls")
         if change:
             with _Reconfigured(self):
-                self._exceptions = ClientOption.EXCEPTION in ClientOption(options)
+                self._channel.wants_exceptions = ClientOption.EXCEPTION in ClientOption(options)
 
     def set_server_option(self, name):
         """Ask for an option of the server, on this connection and each later one.
@@ -781,7 +825,7 @@ cdef class Client:
         outcome_of(task).finished = done
 
     def _abandon(self, Task task):
-        """Withdraw a task whose caller has gone; False if that must wait for its acknowledgement."""
+        """Withdraw a task whose caller has gone; False if its acknowledgement must come first."""
         begin(self, now())
         try:
             if task.rec.state < RUNNING and task.rec.task != NULL:
@@ -901,7 +945,7 @@ cdef Client clone(Client source):
     copy._channel.settings.authority = source._channel.settings.authority
     copy._channel.settings.certificate = source._channel.settings.certificate
     copy._channel.settings.key = source._channel.settings.key
-    copy._exceptions = source._exceptions
+    copy._channel.wants_exceptions = source._channel.wants_exceptions
     copy._log = source._log
     copy._channel.settings.verbosity = source._channel.settings.verbosity
     copy._channel.settings.log_owner = NULL if source._log is None else <void *> copy

@@ -140,7 +140,7 @@ cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
 cdef lib.gearman_return_t send_options(Client client, channel *c) noexcept:
     """Set the client's server options on a connection whose server has just answered."""
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
-    if client._exceptions:
+    if c.wants_exceptions:
         with nogil:
             rc = block(c, option_exceptions, NULL, BLOCKING_SECONDS)
         c.tells_exceptions = rc == lib.GEARMAN_SUCCESS

@@ -29,6 +29,8 @@ cdef extern from "libgearman/gearman.h" nogil:
         GEARMAN_ARGUMENT_TOO_LARGE
         GEARMAN_INVALID_ARGUMENT
         GEARMAN_INVALID_SERVER_OPTION
+        GEARMAN_WORK_EXCEPTION
+        GEARMAN_WORK_FAIL
         GEARMAN_MAX_RETURN
 
     # libgearman-1.0/constants.h
@@ -83,6 +85,11 @@ cdef extern from "libgearman/gearman.h" nogil:
     uint32_t gearman_task_numerator(const gearman_task_st *task) noexcept
     uint32_t gearman_task_denominator(const gearman_task_st *task) noexcept
     void *gearman_task_take_data(gearman_task_st *task, size_t *data_size) noexcept
+    ctypedef struct gearman_result_st:
+        pass
+    const char *gearman_result_value(const gearman_result_st *self) noexcept
+    size_t gearman_result_size(const gearman_result_st *self) noexcept
+    gearman_result_st *gearman_task_result(gearman_task_st *task) noexcept
     gearman_return_t gearman_task_return(const gearman_task_st *task) noexcept
     const char *gearman_task_strstate(const gearman_task_st *task) noexcept
 

@@ -1,6 +1,7 @@
 # What came back, given to Python: events become attributes of their Task, one at a time and in
 # their order, and each is followed by its callback.
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class _Outcome:
     """What came back for a task; see ``_gearman.pxd``."""
@@ -38,7 +39,7 @@ cdef object job_failure(Task task, uint8_t kind, bytes data):
     text = data.decode("utf-8", "replace")
     if kind == EXCEPTION:
         return errors.JobFailedError(
-            f"the worker of function {task.function_name!r} raised: {text}",
+            f"the worker of function {task.function_name!r} raised: {text or 'an exception'}",
             code=ReturnCode.WORK_EXCEPTION, operation="run_tasks", detail=text, task=task,
             data=data)
     return errors.JobFailedError(

@@ -113,7 +113,7 @@ cdef int step(Client client, double deadline, size_t low_water,
             use_server(client, deadline)
         refill_at = refill_mark(client, record_at(client, client._next).kind)
         if needs_exceptions(client, client._next):
-            client._exceptions = True
+            c.wants_exceptions = True
             refill_at = 0           # when it has nothing to do, another connection replaces it
             if c.in_flight == 0 and c.markers == 0:
                 drop_connection(client)

@@ -24,12 +24,13 @@ cdef lib.gearman_return_t configure(channel *c) noexcept nogil:
     return rc
 
 
-cdef void log_line(const char *line, lib.gearman_verbose_t verbosity, void *owner) noexcept with gil:
+cdef void log_line(const char *line, lib.gearman_verbose_t verbosity,
+                   void *owner) noexcept with gil:
     """Runs inside libgearman's calls; what the user's function raises cannot leave from here."""
     cdef Client client = <Client> owner
     level = LOG_LEVELS[verbosity] if 0 <= <int> verbosity < len(LOG_LEVELS) else 5
     try:
-        client._log(level, line.decode("utf-8", "replace"))
+        client._log(level, line.decode("utf-8", "replace") if line != NULL else "")
     except BaseException as error:
         if client._log_error is None:
             client._log_error = error
@@ -54,6 +55,8 @@ cdef int set_log(Client client, object target, object level) except -1:
     return 0
 
 
+@cython.auto_pickle(False)
+@cython.final
 cdef class _Reconfigured:
     """A context in which the settings may change: no run, and no connection that has the old."""
     cdef Client client
@@ -101,16 +104,15 @@ cdef bytes encode_identifier(object text):
 
 
 cdef int set_tls(Client client, object tls) except -1:
-    """Check the files of a TLS set-up here: libgearman up to 2.0.0 aborts the process on bad ones."""
+    """Check the files of a TLS set-up: libgearman up to 2.0.0 aborts the process on bad ones."""
     cdef list paths = []
     if tls is None:
         return 0
     if not isinstance(tls, TLS):
         raise TypeError(f"tls must be a gearman_c.TLS or None, not {type(tls).__name__}")
-    for name in ("ca", "certificate", "key"):
-        path = getattr(tls, name)
+    for path in [tls.ca, tls.certificate, tls.key]:
         if path is None:
-            raise errors.ArgumentError(f"TLS(..., {name}=None): libgearman needs all three files")
+            raise errors.ArgumentError(f"{tls!r}: libgearman needs all three files")
         try:
             with io.open(path, "rb") as file:
                 if not holds(file.read(1 << 20), b"-----BEGIN "):
@@ -150,8 +152,8 @@ cdef int set_option(Client client, object name) except -1:
         raise errors.ServerError(
             f"servers know the option 'exceptions' only, not {name!r}",
             code=ReturnCode.INVALID_SERVER_OPTION, operation="set_server_option")
-    if client._exceptions:
+    if client._channel.wants_exceptions:
         return 0
     with _Reconfigured(client):
-        client._exceptions = True
+        client._channel.wants_exceptions = True
     return 0

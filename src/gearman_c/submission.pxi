@@ -41,8 +41,8 @@ cdef class Submission:
         return task
 
 
-cdef Submission make_submission(Client client, uint8_t kind, object function, object workloads, object priority,
-                                object unique):
+cdef Submission make_submission(Client client, uint8_t kind, object function, object workloads,
+                                object priority, object unique):
     cdef Submission self = Submission.__new__(Submission)
     if isinstance(workloads, (str, bytes)):
         raise TypeError("workloads must be an iterable of payloads; for one, write [payload]")
@@ -72,7 +72,7 @@ cdef inline Task first_done(Submission self):
     if self._head == PyList_GET_SIZE(self._tasks):
         return None
     item = <object> PyList_GET_ITEM(self._tasks, self._head)
-    if (<Task> item).rec.state < CREATED:
+    if not is_done(&(<Task> item).rec):
         return None
     self._tasks[self._head] = None
     self._head += 1
