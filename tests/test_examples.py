@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fix_worker import RawWorker
+
 from gearman_c.testing import Gearmand, drain, unused_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -34,3 +36,20 @@ def test_background_without_a_server() -> None:
     assert result.stderr.startswith("3 of 3 tasks are not acknowledged: no server takes a ")
     assert address in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_results(gearmand: Gearmand, worker: RawWorker) -> None:
+    result = run("results.py", gearmand.address)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "one: reward",
+        "some: desserts evil stop",
+        "a thousand as a stream: 0 failed",
+    ]
+
+
+def test_results_without_a_server() -> None:
+    address = f"127.0.0.1:{unused_port()}"
+    result = run("results.py", address)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("ConnectionFailedError: no server takes a connection")
