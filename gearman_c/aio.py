@@ -269,19 +269,21 @@ class Client:
         try:
             await self._after_blocking()
             while True:
-                if not self.tasks._is_prepared:
-                    await self._in_thread(self.tasks._prepare)
+                if not _gearman._is_prepared(self.tasks):
+                    await self._in_thread(partial(_gearman._prepare, self.tasks))
                 self._woken.clear()
                 self._watch_socket()
-                if self._watched >= 0 or self.tasks.pending == 0:
-                    finished = self.tasks._poll(first)
+                if self._watched >= 0:
+                    finished = _gearman._poll(self.tasks, first)
                 else:
-                    finished = await self._in_thread(partial(self.tasks._poll, first, _SLICE))
+                    finished = await self._in_thread(
+                        partial(_gearman._poll, self.tasks, first, _SLICE)
+                    )
                 first = False
                 self._tell()
                 if finished:
                     return
-                if self._watched >= 0 and self.tasks._is_prepared:
+                if self._watched >= 0 and _gearman._is_prepared(self.tasks):
                     await self._ready()
         except Exception as error:
             self._tell()
@@ -292,11 +294,11 @@ class Client:
 
     def _watch_socket(self) -> None:
         """Have the event loop wake the runner, where the descriptor is known."""
-        if self._watched >= 0 and self._connection != self.tasks._connections:
+        descriptor, connection = _gearman._descriptor(self.tasks)
+        if self._watched >= 0 and self._connection != connection:
             self._forget_socket()
-        if self._watched < 0 and self.tasks._descriptor >= 0:
-            self._watched = os.dup(self.tasks._descriptor)
-            self._connection = self.tasks._connections
+        if self._watched < 0 and descriptor >= 0:
+            self._watched, self._connection = os.dup(descriptor), connection
             asyncio.get_running_loop().add_reader(self._watched, self._woken.set)
 
     def _forget_socket(self) -> None:
@@ -310,7 +312,7 @@ class Client:
     async def _ready(self) -> None:
         """Wait until the socket is ready, or there is something new to send."""
         loop = asyncio.get_running_loop()
-        unsent = self.tasks._is_unsent
+        unsent = _gearman._is_unsent(self.tasks)
         if unsent:
             loop.add_writer(self._watched, self._woken.set)
         try:
@@ -334,7 +336,7 @@ class Client:
 
     def _withdraw(self, task: Task) -> bool:
         try:
-            return self.tasks._abandon(task)
+            return _gearman._abandon(self.tasks, task)
         except GearmanError:
             return task.is_finished  # the connection broke, which the next run may raise, too
 
@@ -361,7 +363,7 @@ class Client:
 
     def _future(self, task: Task) -> asyncio.Future[None]:
         future = self._futures[task] = asyncio.get_running_loop().create_future()
-        self.tasks._watch(task, self._done)
+        _gearman._watch(task, self._done)
         return future
 
     async def _finish(self, task: Task, timeout: float | None) -> None:

@@ -167,7 +167,7 @@ def test_everything_is_documented(kind: type) -> None:
     assert kind.__doc__
     # A field that Cython merely makes readable has no docstring.
     public = set(ATTRIBUTES.get(kind, [])) - {"context", "max_in_flight", "resend"}
-    assert [name for name in public if not vars(kind)[name].__doc__] == []
+    assert [name for name in public if not getattr(kind, name).__doc__] == []
 
 
 @pytest.mark.parametrize("name", ["py.typed", "_gearman.pyi"])

@@ -111,7 +111,18 @@ cdef class _Outcome:
     cdef list finished              # borrowed from a Submission: where the task goes when done
 
 
-cdef class Client:
+cdef class _Callbacks:
+    cdef object _on_created         # each owned: a callable or None
+    cdef object _on_data
+    cdef object _on_warning
+    cdef object _on_status
+    cdef object _on_complete
+    cdef object _on_exception
+    cdef object _on_fail
+    cdef object _on_workload
+
+
+cdef class Client(_Callbacks):
     cdef channel _channel           # embedded
     cdef staged *_staged            # owned: room for max_in_flight rows
     cdef readonly Py_ssize_t max_in_flight
@@ -125,7 +136,7 @@ cdef class Client:
     cdef object _log_error          # what it raised
     cdef tuple _servers             # of (host, port)
     cdef object _server             # the (host, port) that the channel is connected to
-    cdef readonly unsigned long _connections    # how many the channel has had
+    cdef unsigned long _connections     # how many the channel has had
     cdef Py_ssize_t _preferred      # index of the server that is tried first
     # The queue: [.. _head) is done, [_head .. _next) is in libgearman, [_next ..) waits. The list
     # owns the Tasks, and the cycle collector sees them.
@@ -139,14 +150,6 @@ cdef class Client:
     cdef object _refusal            # the first error of this run that did not stop it
     cdef dict _running              # its keys: tasks out of the queue that events may be about
     cdef list _questions            # status tasks that were not asked yet
-    cdef object _on_created         # callables or None
-    cdef object _on_data
-    cdef object _on_warning
-    cdef object _on_status
-    cdef object _on_complete
-    cdef object _on_exception
-    cdef object _on_fail
-    cdef object _on_workload
     cdef list _untold               # acknowledged tasks on_created was not called with yet
     cdef object _last_function      # the name as last given, and
     cdef bytes _last_encoded        # as bytes: most tasks repeat it

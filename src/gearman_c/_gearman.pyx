@@ -52,8 +52,11 @@ include "epoch.pxi"
 include "partition.pxi"
 include "jobs.pxi"
 include "closing.pxi"
+include "adding.pxi"
+include "callbacks.pxi"
 include "client.pxi"
 include "submission.pxi"
+include "aio.pxi"
 
 
 def libgearman_version() -> str:

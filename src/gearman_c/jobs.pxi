@@ -1,11 +1,5 @@
 # One job at a time: a task is added, and the client runs until it is done.
 
-cdef object check_callback(object function, str name):
-    if function is not None and not callable(function):
-        raise TypeError(f"{name} must be callable or None, not {type(function).__name__}")
-    return function
-
-
 cdef int run_one(Client client, Task task, object timeout) except -1:
     """Run the client until task is done, well or not.
 

@@ -110,9 +110,9 @@ cdef int set_tls(Client client, object tls) except -1:
         return 0
     if not isinstance(tls, TLS):
         raise TypeError(f"tls must be a gearman_c.TLS or None, not {type(tls).__name__}")
+    if tls.ca is None or tls.certificate is None or tls.key is None:
+        raise errors.ArgumentError(f"{tls!r}: libgearman needs all three files")
     for path in [tls.ca, tls.certificate, tls.key]:
-        if path is None:
-            raise errors.ArgumentError(f"{tls!r}: libgearman needs all three files")
         try:
             with io.open(path, "rb") as file:
                 if not holds(file.read(1 << 20), b"-----BEGIN "):
@@ -157,3 +157,24 @@ cdef int set_option(Client client, object name) except -1:
     with _Reconfigured(client):
         client._channel.wants_exceptions = True
     return 0
+
+
+cdef Client clone(Client source):
+    """Return a client like source, but for tasks and connection."""
+    cdef Client copy
+    enter(source)
+    copy = Client(source._servers, timeout=source._timeout, namespace=source.namespace,
+                  identifier=source.identifier, max_in_flight=source.max_in_flight,
+                  resend=source.resend)
+    copy._tls = source._tls
+    copy._channel.settings.authority = source._channel.settings.authority
+    copy._channel.settings.certificate = source._channel.settings.certificate
+    copy._channel.settings.key = source._channel.settings.key
+    copy._channel.wants_exceptions = source._channel.wants_exceptions
+    copy._log = source._log
+    copy._channel.settings.verbosity = source._channel.settings.verbosity
+    copy._channel.settings.log_owner = NULL if source._log is None else <void *> copy
+    for name in ("created", "data", "warning", "status", "complete", "exception", "fail",
+                 "workload"):
+        setattr(copy, f"on_{name}", getattr(source, f"on_{name}"))
+    return copy
