@@ -1,4 +1,4 @@
-"""Measures gearman_c beside C programs, a raw socket and pygearman. See README.md beside it.
+"""Measures gearman_c beside C programs, raw sockets and pygearman. See README.md beside it.
 
 python bench/bench.py run [--quick] [--only NAME ...]    measures, writes the JSON file
 python bench/bench.py plot                               draws the figure of the README
@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import HERE, Measurement, build_client, extension_digest, facts, run_rounds
+from harness import HERE, Measurement, build_programs, extension_digest, facts, run_rounds
 from report import Report, markdown
 from workloads import WORKLOADS, Workload
 
@@ -29,7 +29,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; `command` is the function to call."""
     parser = argparse.ArgumentParser(prog="bench.py", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="measure (some 12 minutes)")
+    run = commands.add_parser("run", help="measure (some 15 minutes)")
     run.add_argument(
         "--quick", action="store_true", help="a minute: 50,000 tasks at most, 3 rounds"
     )
@@ -62,7 +62,7 @@ def run_command(options: argparse.Namespace) -> None:
         raise SystemExit("bench.py: nothing to run: no such participant or workload")
     whole = not (options.quick or options.only or options.rounds)
     path = options.results or (RESULTS if whole else PARTIAL_RESULTS)
-    client = build_client()
+    programs = build_programs()
     digest = extension_digest()
     measurements: list[Measurement] = []
     document = {
@@ -73,7 +73,7 @@ def run_command(options: argparse.Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for workload in workloads:
         begin = time.perf_counter()
-        for measurement in run_rounds(workload, client):
+        for measurement in run_rounds(workload, programs):
             measurements.append(measurement)
             progress(measurement)
         if extension_digest() != digest:
@@ -117,7 +117,7 @@ def progress(measurement: Measurement) -> None:
     """Say on stderr what was measured."""
     count, seconds = int(measurement["count"]), float(measurement["seconds"])
     print(
-        f"{measurement['workload']:>16} {measurement['participant']:<17} {seconds:9.4f} s "
+        f"{measurement['workload']:>20} {measurement['participant']:<27} {seconds:9.4f} s "
         f"{count / seconds:10,.0f}/s",
         file=sys.stderr,
         flush=True,

@@ -9,10 +9,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from workloads import C_PARTICIPANTS, Workload
+from workloads import C_PROGRAMS, Workload
 
 from gearman_c.testing import Gearmand
 
@@ -27,51 +28,74 @@ LIMIT = 600  # seconds for one run
 Measurement = dict[str, str | int | float]
 
 
-def build_client() -> Path:
-    """Compile client.c when it is newer than the program, and return the program."""
-    program = HERE.parent / "build" / "bench" / "client"
+def build_programs() -> Path:
+    """Compile the C programs whose sources are newer, and return their directory."""
+    programs = HERE.parent / "build" / "bench"
     subprocess.run(
-        ["make", "--silent", "--directory", HERE, f"OUTPUT={program}"],
+        ["make", "--silent", "--directory", HERE, f"OUTPUT={programs}"],
         check=True,
         env=_environment(),
     )
-    return program
+    return programs
 
 
-def run_rounds(workload: Workload, client: Path) -> Iterator[Measurement]:
+def run_rounds(workload: Workload, programs: Path) -> Iterator[Measurement]:
     """Run all participants once a round, in alternating order, and yield each measurement."""
     for number in range(max(workload.rounds.values(), default=0)):
         order = [name for name, rounds in workload.rounds.items() if number < rounds]
         # There and back: whoever ran second runs first next time, and drift cancels out.
         for participant in order if number % 2 == 0 else reversed(order):
-            measured = run_once(participant, workload, client)
+            measured = run_once(participant, workload, programs)
             yield {"workload": workload.name, "round": number, **measured}
 
 
-def run_once(participant: str, workload: Workload, client: Path) -> Measurement:
+def run_once(participant: str, workload: Workload, programs: Path) -> Measurement:
     """Run a participant; raises RuntimeError unless it and the server agree that all arrived."""
-    program = (
-        [client] if participant in C_PARTICIPANTS else [sys.executable, HERE / "participant.py"]
-    )
+    program: list[str | Path] = [sys.executable, HERE / "participant.py"]
+    if participant in C_PROGRAMS:
+        program = [programs / C_PROGRAMS[participant]]
     count = workload.count_of(participant)
+    kind = workload.worker_of(participant)
     with Gearmand(arguments=SERVER_ARGUMENTS) as server:
         numbers = (server.port, FUNCTION, count, workload.size)
-        process = subprocess.run(
-            [*program, participant, server.host, *map(str, numbers)],
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            env=_environment(),
-            check=False,
-        )
+        with run_worker(kind, server, workload.size, programs) if kind else nullcontext():
+            process = subprocess.run(
+                [*program, participant, server.host, *map(str, numbers)],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                env=_environment(),
+                check=False,
+            )
         if process.returncode != 0:
             raise RuntimeError(f"{participant}, {workload.name}: {process.stderr.strip()}")
         measured: Measurement = json.loads(process.stdout)
         held = server.status()[FUNCTION].total if measured["acknowledged"] else 0
         server.kill()  # a polite end would free a million jobs one by one
-    if held != measured["acknowledged"]:
+    if held != (0 if kind else measured["acknowledged"]):
         raise RuntimeError(f"{participant}, {workload.name}: the server holds {held} of {count}")
     return measured
+
+
+@contextmanager
+def run_worker(kind: str, server: Gearmand, size: int, programs: Path) -> Iterator[None]:
+    """Have a worker that gives each payload back. Raises RuntimeError when it cannot start."""
+    numbers = (server.port, FUNCTION, size)
+    with subprocess.Popen(
+        [programs / "worker", kind, server.host, *map(str, numbers)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as worker:
+        try:
+            assert worker.stdout is not None
+            if worker.stdout.readline() != "ready\n":
+                raise RuntimeError(f"the {kind} worker did not start")
+            if server.status()[FUNCTION].available_workers != 1:
+                raise RuntimeError(f"the server does not know the {kind} worker")
+            yield
+        finally:
+            worker.kill()
 
 
 def facts() -> dict[str, object]:

@@ -2,8 +2,9 @@
 
     python participant.py PARTICIPANT HOST PORT FUNCTION COUNT SIZE
 
-Prints the same line of JSON as client.c. The time measured begins before the client object is
-made and ends when it is closed; imports are left out, the garbage collector stays on.
+Prints the same line of JSON as client.c and foreground.c. The time measured begins before the
+client object is made and ends when it is closed; imports are left out, the garbage collector
+stays on.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Run = Callable[[Work], Result]
 
 
 def measure(work: Work, submit: Callable[[Work], int]) -> Result:
-    """Time `submit`, which returns how many tasks were acknowledged."""
+    """Time `submit`, which returns how many tasks were acknowledged, or results were right."""
     wall, processor = time.perf_counter(), time.process_time()
     acknowledged = submit(work)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
@@ -67,6 +68,45 @@ def submit_stream(work: Work) -> Result:
             for _ in client.submit(work.function, repeat(work.payload, work.number)):
                 acknowledged += 1
         return acknowledged
+
+    return measure(work, submit)
+
+
+def run_foreground(work: Work) -> Result:
+    """gearman_c: add all, one run_tasks, then every result."""
+    import gearman_c
+
+    def submit(work: Work) -> int:
+        with gearman_c.Client(work.address) as client:
+            tasks = [client.add_task(work.function, work.payload) for _ in range(work.number)]
+            client.run_tasks()
+            return sum(task.result() == work.payload for task in tasks)
+
+    return measure(work, submit)
+
+
+def submit_foreground(work: Work) -> Result:
+    """gearman_c: submit from an iterable, one finished Task at a time back."""
+    import gearman_c
+
+    def submit(work: Work) -> int:
+        with gearman_c.Client(work.address) as client:
+            payloads = repeat(work.payload, work.number)
+            tasks = client.submit(work.function, payloads, background=False)
+            return sum(task.result() == work.payload for task in tasks)
+
+    return measure(work, submit)
+
+
+def do_each(work: Work) -> Result:
+    """gearman_c: one round trip after the other."""
+    import gearman_c
+
+    def submit(work: Work) -> int:
+        with gearman_c.Client(work.address) as client:
+            return sum(
+                client.do(work.function, work.payload) == work.payload for _ in range(work.number)
+            )
 
     return measure(work, submit)
 
@@ -126,6 +166,9 @@ PARTICIPANTS: dict[str, tuple[str, Run]] = {
     "gearman_c": ("gearman_c", run_tasks),
     "gearman_c-submit": ("gearman_c", submit_stream),
     "gearman_c-add": ("gearman_c", add_only),
+    "gearman_c-foreground": ("gearman_c", run_foreground),
+    "gearman_c-submit-foreground": ("gearman_c", submit_foreground),
+    "gearman_c-do": ("gearman_c", do_each),
     "pygearman": ("gearman", pygearman),
     "pygearman-bulks": ("gearman", pygearman_in_bulks),
 }

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from report import Report, spread
-from workloads import WORKLOADS, Workload
+from workloads import BACKGROUND, Workload
 
-SMALL = [workload for workload in WORKLOADS if workload.size == 100 and workload.name != "adding"]
-LARGE = [workload for workload in WORKLOADS if workload.size > 100]
+SMALL = [workload for workload in BACKGROUND if workload.size == 100 and workload.name != "adding"]
+LARGE = [workload for workload in BACKGROUND if workload.size > 100]
 BAR = 0.26  # width, of three side by side
 
 

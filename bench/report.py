@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness import Measurement
-from workloads import ADDING_NANOSECONDS, GROWTH, PENDING_BYTES, TARGETS, WORKLOADS
+from workloads import (
+    ADDING_NANOSECONDS,
+    BACKGROUND,
+    FOREGROUND,
+    GROWTH,
+    PENDING_BYTES,
+    TARGETS,
+    Workload,
+)
 
 Runs = dict[int, Measurement]  # by round
 
@@ -59,9 +67,10 @@ class Report:
         small, large = (self.runs(workload, participant) for workload in GROWTH)
         return [cpu(run) / cpu(small[number]) for number, run in large.items() if number in small]
 
-    def participants(self) -> list[str]:
-        """Return who took part, in order of appearance."""
-        return list(dict.fromkeys(participant for _, participant in self._runs))
+    def participants(self, workloads: Sequence[Workload]) -> list[str]:
+        """Return who took part in these, in order of appearance."""
+        names = {workload.name for workload in workloads}
+        return list(dict.fromkeys(name for workload, name in self._runs if workload in names))
 
 
 def rate(run: Measurement) -> float:
@@ -81,10 +90,12 @@ def memory(run: Measurement) -> float:
 
 def markdown(report: Report) -> str:
     """Return all tables that have rows."""
-    participants = [name for name in report.participants() if name != "gearman_c-add"]
+    background = [name for name in report.participants(BACKGROUND) if name != "gearman_c-add"]
+    foreground = report.participants(FOREGROUND)
     spread_columns = ("median", "quartiles", "range", "pairs")
     tables = (
-        (("median rate", *participants), _rates(report, participants)),
+        (("median rate", *background), _rates(report, BACKGROUND, background)),
+        (("median rate of results", *foreground), _rates(report, FOREGROUND, foreground)),
         (("workload", "participant", "as fast as", *spread_columns, "at least"), _ratios(report)),
         (("cost", *spread_columns[:-1], "runs", "at most"), _costs(report)),
     )
@@ -96,9 +107,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _rates(report: Report, participants: Sequence[str]) -> list[list[str]]:
+def _rates(
+    report: Report, workloads: Sequence[Workload], participants: Sequence[str]
+) -> list[list[str]]:
     rows = []
-    for workload in WORKLOADS:
+    for workload in workloads:
         cells = []
         for participant in participants:
             rates = report.rates(workload.name, participant)

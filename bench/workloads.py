@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-C_PARTICIPANTS = ("c-manual", "c-chunks", "c-window", "raw")
+C_PROGRAMS = {
+    **dict.fromkeys(("c-manual", "c-chunks", "c-window", "raw"), "client"),
+    **dict.fromkeys(
+        ("c-foreground", "c-do", "c-do-untuned", "raw-foreground", "raw-do"), "foreground"
+    ),
+}
+RAW_WORKER = ("raw-foreground", "raw-do")  # without libgearman at either end
 
 # Neighbours here are neighbours in time: those that are compared closely stand together.
 _SLOW = ("c-manual", "pygearman", "pygearman-bulks")
 _FAST = ("c-chunks", "raw", "gearman_c-submit", "c-window", "gearman_c")
 _LARGE = ("raw", "gearman_c", "c-window")
+_RESULTS = ("c-foreground", "gearman_c-foreground", "gearman_c-submit-foreground")
+_DO = ("c-do", "gearman_c-do")
+_LARGE_RESULTS = ("raw-foreground", "gearman_c-foreground", "gearman_c-do", "raw-do", "c-do")
 
 _QUICK_ROUNDS = 3
 _QUICK_SLOW_COUNT = 10_000  # tasks at most for the slow in a quick run
@@ -24,6 +33,7 @@ class Workload:
     rounds: how often each participant runs; their k-th runs make a pair.
     counts: fewer tasks where all of them would take minutes; rates are compared, not times.
     in_quick: whether a quick run takes it.
+    worker: which worker gives the payloads back (see worker.c); None: background tasks, and none.
     """
 
     name: str
@@ -32,10 +42,15 @@ class Workload:
     rounds: Mapping[str, int]
     counts: Mapping[str, int] = field(default_factory=dict)
     in_quick: bool = True
+    worker: str | None = None
 
     def count_of(self, participant: str) -> int:
         """Return how many tasks this participant submits."""
         return self.counts.get(participant, self.count)
+
+    def worker_of(self, participant: str) -> str | None:
+        """Return which worker serves this participant."""
+        return "raw" if participant in RAW_WORKER else self.worker
 
     def quick(self) -> Workload:
         """Return a version that takes seconds; it has no rounds if there is no sense in one."""
@@ -56,7 +71,7 @@ class Target(NamedTuple):
     least: float | None
 
 
-WORKLOADS = (
+BACKGROUND = (
     Workload("10 tasks", 10, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("100 tasks", 100, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("1,000 tasks", 1_000, 100, dict.fromkeys(_SLOW + _FAST, 9)),
@@ -77,6 +92,36 @@ WORKLOADS = (
     Workload("20 MB", 10, 20_000_000, dict.fromkeys(_LARGE, 9) | {"c-window": 2}, {"c-window": 1}),
     Workload("adding", 1_000_000, 100, {"gearman_c-add": 5}),
 )
+
+FOREGROUND = (
+    Workload("10,000 results", 10_000, 100, dict.fromkeys(_RESULTS, 9), worker="tuned"),
+    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
+    Workload(
+        "1 MB results",
+        20,
+        1_000_000,
+        dict.fromkeys(_LARGE_RESULTS, 9) | {"c-do-untuned": 3},
+        {"c-do-untuned": 2},
+        worker="tuned",
+    ),
+    Workload(
+        "20 MB results",
+        5,
+        20_000_000,
+        dict.fromkeys(_LARGE_RESULTS, 9),
+        worker="tuned",
+    ),
+    # The worker's socket is beyond a client's reach: so much is left of it with any other worker.
+    Workload(
+        "1 MB, worker untuned",
+        2,
+        1_000_000,
+        dict.fromkeys(("gearman_c-do", "c-do-untuned"), 3),
+        worker="untuned",
+    ),
+)
+
+WORKLOADS = BACKGROUND + FOREGROUND
 
 TARGETS = (
     Target("50,000 tasks", "gearman_c", "c-window", 0.85),
@@ -101,6 +146,19 @@ TARGETS = (
     Target("1 MB", "gearman_c", "c-window", None),
     Target("20 MB", "gearman_c", "raw", 0.5),
     Target("20 MB", "gearman_c", "c-window", None),
+    Target("10,000 results", "gearman_c-foreground", "c-foreground", 0.9),
+    Target("10,000 results", "gearman_c-submit-foreground", "c-foreground", None),
+    Target("5,000 round trips", "gearman_c-do", "c-do", 0.9),
+    Target("1 MB results", "gearman_c-foreground", "raw-foreground", 0.5),
+    Target("1 MB results", "gearman_c-foreground", "raw-do", None),
+    Target("1 MB results", "gearman_c-do", "raw-do", 0.5),
+    Target("1 MB results", "gearman_c-do", "c-do", None),
+    Target("1 MB results", "gearman_c-do", "c-do-untuned", None),
+    Target("20 MB results", "gearman_c-foreground", "raw-foreground", 0.5),
+    Target("20 MB results", "gearman_c-foreground", "raw-do", None),
+    Target("20 MB results", "gearman_c-do", "raw-do", 0.5),
+    Target("20 MB results", "gearman_c-do", "c-do", None),
+    Target("1 MB, worker untuned", "gearman_c-do", "c-do-untuned", None),
 )
 
 GROWTH = ("10,000 tasks", "1,000,000 tasks")  # processor time per task, from the first to the last

@@ -6,7 +6,7 @@ from logging import Logger
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from .enums import ClientOption, Priority, ReturnCode, TaskState
 from .errors import GearmanError
@@ -14,6 +14,7 @@ from .settings import TLS, JobStatus
 
 _Workload = TypeVar("_Workload", bound=str | Buffer)
 
+@disjoint_base
 class _Callbacks:
     @property
     def on_created(self) -> Callable[[Task], object] | None: ...
