@@ -83,6 +83,7 @@ def test_do_background(gearmand: Gearmand) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_ten_thousand_at_a_time(gearmand: Gearmand, worker: RawWorker) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:
@@ -169,7 +170,9 @@ def test_cancelled_while_it_connects(gearmand: Gearmand, worker: RawWorker) -> N
     run(main())
 
 
-@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 20_000])
+@pytest.mark.parametrize(
+    "count", [0, 1, 999, 1000, 1001, pytest.param(20_000, marks=pytest.mark.slow)]
+)
 def test_submit(gearmand: Gearmand, count: int) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:
@@ -190,6 +193,7 @@ async def slowly(count: int) -> AsyncIterator[bytes]:
         yield b"%d" % number
 
 
+@pytest.mark.slow
 def test_submit_from_an_async_iterable(gearmand: Gearmand, worker: RawWorker) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:
