@@ -155,6 +155,28 @@ def test_cancellation(gearmand: Gearmand, worker: RawWorker) -> None:
     run(main())
 
 
+def test_one_goes_as_another_comes(gearmand: Gearmand, worker: RawWorker) -> None:
+    """Nobody waits for a runner that ends because nobody needed it."""
+
+    async def main() -> None:
+        async with Client(gearmand.address) as client:
+
+            async def caller(number: int) -> None:
+                for turn in range(30):
+                    call = asyncio.create_task(client.do("reverse", b"ab"))
+                    if turn % 5 == number % 5:
+                        await asyncio.sleep(0)
+                        call.cancel()
+                        await asyncio.wait({call})
+                    else:
+                        assert await call == b"ba"
+                    await asyncio.sleep(0.0001 * (number * turn % 7))
+
+            await asyncio.gather(*(caller(number) for number in range(4)))
+
+    run(main())
+
+
 def test_cancelled_while_it_connects(gearmand: Gearmand, worker: RawWorker) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:

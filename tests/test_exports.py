@@ -41,6 +41,7 @@ NAMES = {
         "__version__",
         "libgearman_version",
     ],
+    "gearman_c.aio": ["Client", "Submission"],
     "gearman_c.errors": ERRORS,
     "gearman_c.testing": [
         "DrainedJob",

@@ -1,4 +1,4 @@
-"""The client for asyncio: the same names, awaitable.
+"""The client for asyncio.
 
 The socket is watched by the event loop. Only what may block - looking up names, connecting, asking
 for a status - is done in a thread, one for each client. Where the descriptor of the socket is not
@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import _gearman
-from ._gearman import Task
-from .enums import Priority
-from .errors import ArgumentError, GearmanError, UsageError, WaitTimeoutError
+from .. import _gearman
+from .._gearman import Task
+from ..enums import Priority
+from ..errors import ArgumentError, GearmanError, UsageError, WaitTimeoutError
+from .runner import Needed, raise_error
+from .submission import Submission
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from typing_extensions import Buffer
 
-    from .settings import TLS, JobStatus
-
-__all__ = ["Client", "Submission"]
+    from ..settings import TLS, JobStatus
 
 _T = TypeVar("_T")
 _Workload = TypeVar("_Workload", bound="str | Buffer")
 
-_READ_AHEAD = 1000  # workloads, and
-_READ_AHEAD_BYTES = 8 << 20  # their bytes, that a submission has under way
 _SLICE = 0.05  # seconds that the thread waits where the descriptor is not known
 
 
@@ -149,7 +146,7 @@ class Client:
         If it is cancelled, or the time is over, the tasks stay queued and in flight; the next
         call goes on.
         """
-        async with _Needed(self) as runner:
+        async with Needed(self) as runner:
             self._woken.set()
             await asyncio.wait({runner}, timeout=timeout)
             if not runner.done():
@@ -157,7 +154,7 @@ class Client:
                     f"{self.tasks.pending} tasks were not done in the time allowed; call "
                     "run_tasks() again to go on waiting"
                 )
-            _raise_error(runner)
+            raise_error(runner)
 
     async def do(
         self,
@@ -235,7 +232,8 @@ class Client:
 
         As ``gearman_c.Client.submit()``; the iterable may be asynchronous.
         """
-        return Submission(self, function, workloads, priority, unique, background)
+        add = _add_function(self.tasks, priority, background=background)
+        return Submission(self, partial(add, function), workloads, unique, background)
 
     async def job_status(self, job_handle: str | bytes, timeout: float | None = None) -> JobStatus:
         """As ``gearman_c.Client.job_status()``."""
@@ -370,7 +368,7 @@ class Client:
         """Wait until a task is done; if that fails, nothing of it stays in the client."""
         future = self._future(task)
         try:
-            async with _Needed(self), asyncio.timeout(timeout):
+            async with Needed(self), asyncio.timeout(timeout):
                 self._woken.set()
                 await future
         except TimeoutError as error:
@@ -387,43 +385,6 @@ class Client:
                     self._tell()
 
 
-class _Needed:
-    """A context in which the runner of a client runs."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __aenter__(self) -> asyncio.Task[None]:
-        client = self._client
-        if client.tasks.closed:
-            raise UsageError("the client is closed; make a new one")
-        if client._runner is None or client._runner.done():
-            client._runner = asyncio.get_running_loop().create_task(client._run())
-            client._runner.add_done_callback(_look_at)
-        client._waiting += 1
-        return client._runner
-
-    async def __aexit__(self, *exception: object) -> None:
-        client = self._client
-        client._waiting -= 1
-        if client._waiting == 0 and client._runner is not None and not client._runner.done():
-            client._runner.cancel()
-            await asyncio.wait({client._runner})
-
-
-def _raise_error(runner: asyncio.Task[None]) -> None:
-    """Raise what ended the runner; its being cancelled is not the caller's."""
-    if runner.cancelled():
-        raise UsageError("the client was closed")
-    runner.result()
-
-
-def _look_at(runner: asyncio.Task[None]) -> None:
-    """Its error was raised in all who waited; asyncio is not to complain that nobody saw it."""
-    if not runner.cancelled():
-        runner.exception()
-
-
 def _add_function(
     client: _gearman.Client, priority: Priority | str, *, background: bool
 ) -> Callable[..., Task]:
@@ -436,133 +397,3 @@ def _add_function(
         client, f"add_task{middle}{'_background' if background else ''}"
     )
     return function
-
-
-class Submission(Generic[_Workload]):
-    """What ``Client.submit()`` returns: an asynchronous iterator of tasks that are done.
-
-    Background tasks come in the order of their workloads, foreground tasks as their jobs end. An
-    error of the connection is raised from ``__anext__()``, which may then be called again.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        function: str | bytes,
-        workloads: Iterable[_Workload] | AsyncIterable[_Workload],
-        priority: Priority | str,
-        unique: Callable[[_Workload], str | bytes | None] | None,
-        background: bool,
-    ) -> None:
-        if isinstance(workloads, (str, bytes)):
-            raise TypeError("workloads must be an iterable of payloads; for one, write [payload]")
-        self._client = client
-        self._add = _add_function(client.tasks, priority, background=background)
-        self._function = function
-        self._unique = unique
-        self._background = background
-        self._source: Iterator[_Workload] | None = None
-        self._async_source: AsyncIterator[_Workload] | None = None
-        if isinstance(workloads, AsyncIterable):
-            self._async_source = aiter(workloads)
-        else:
-            self._source = iter(workloads)
-        self._pull: asyncio.Task[tuple[_Workload] | None] | None = None
-        self._open: deque[Task] = deque()  # background: in their order
-        self._under_way = 0
-        self._bytes = 0
-        self._ready: deque[Task] = deque()  # foreground: as they end
-        self._progress = asyncio.Event()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Task:
-        while True:
-            task = self._first_done()
-            if task is not None:
-                return task
-            self._fill()
-            if not self._under_way and self._source is None and self._async_source is None:
-                raise StopAsyncIteration
-            await self._advance()
-
-    def _first_done(self) -> Task | None:
-        if self._background:
-            if not self._open or not self._open[0].is_finished:
-                return None
-            task = self._open.popleft()
-        elif self._ready:
-            task = self._ready.popleft()
-        else:
-            return None
-        self._under_way -= 1
-        self._bytes -= len(task.workload or b"")
-        return task
-
-    def _has_room(self) -> bool:
-        return self._under_way < _READ_AHEAD and self._bytes < _READ_AHEAD_BYTES
-
-    def _fill(self) -> None:
-        """Add tasks of what can be had without waiting."""
-        while self._source is not None and self._has_room():
-            try:
-                workload = next(self._source)
-            except StopIteration:
-                self._source = None
-                return
-            self._put(workload)
-        if self._async_source is not None:
-            if self._pull is not None and self._pull.done():
-                pull, self._pull = self._pull, None
-                pulled = pull.result()
-                if pulled is None:
-                    self._async_source = None
-                    return
-                self._put(*pulled)
-            if self._pull is None and self._has_room():
-                self._pull = asyncio.ensure_future(_next(self._async_source))
-                self._pull.add_done_callback(lambda _: self._progress.set())
-
-    def _put(self, workload: _Workload) -> None:
-        unique = None if self._unique is None else self._unique(workload)
-        task = self._add(self._function, workload, unique=unique)
-        future = self._client._future(task)
-        future.add_done_callback(lambda future: self._end(task, future))
-        self._under_way += 1
-        self._bytes += len(task.workload or b"")
-        if self._background:
-            self._open.append(task)
-
-    def _end(self, task: Task, future: asyncio.Future[None]) -> None:
-        """A task is done; or its run has failed, and the next one has it still."""
-        if not future.cancelled() and future.exception() is not None and not task.is_finished:
-            again = self._client._future(task)
-            again.add_done_callback(lambda future: self._end(task, future))
-        elif not self._background:
-            self._ready.append(task)
-        self._progress.set()
-
-    async def _advance(self) -> None:
-        """Wait for a task to end or a workload to come."""
-        self._progress.clear()
-        if not self._under_way:
-            await self._progress.wait()
-            return
-        async with _Needed(self._client) as runner:
-            self._client._woken.set()
-            progress = asyncio.ensure_future(self._progress.wait())
-            try:
-                await asyncio.wait({progress, runner}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                progress.cancel()
-            if runner.done():
-                _raise_error(runner)
-
-
-async def _next(source: AsyncIterator[_Workload]) -> tuple[_Workload] | None:
-    """Return the next workload; None at the end, since a task cannot raise what says so."""
-    try:
-        return (await anext(source),)
-    except StopAsyncIteration:
-        return None
