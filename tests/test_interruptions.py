@@ -128,6 +128,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_each_allocation_of_a_run_fails_once() -> None:
     """With a full queue, so that tasks change hands in every way there is."""
     with (
