@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fix_script import Script
 from fix_tasks import add_tasks, at, check_all_there, held, take, wait_for
+from fix_worker import RawWorker
 
 from gearman_c import Client, Task, TaskState, WaitTimeoutError
 from gearman_c.testing import Gearmand
@@ -159,6 +160,30 @@ def test_from_a_callback(gearmand: Gearmand, action: Callable[..., None]) -> Non
     join(pids[0])
     assert told == tasks
     check_all_there_but_the_childs(gearmand, tasks)
+
+
+@pytest.mark.parametrize("action", [use, close, use_and_close, cancel, submit, gc.collect])
+def test_jobs_running(gearmand: Gearmand, worker: RawWorker, action: Callable[..., object]) -> None:
+    """The parent's results come to the parent, also those it had and did not look at."""
+    worker.gate.clear()
+    with Client(gearmand.address) as client:
+        tasks = [client.add_task("reverse", b"%d" % number) for number in range(20)]
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.3)
+
+        def in_child() -> None:
+            if action is not gc.collect:
+                action(client, tasks)
+            client.close()
+            told = {task for task in tasks if task.state is TaskState.COMPLETE}
+            assert all(task.result()[::-1] == task.workload for task in told)
+            assert {task.state for task in set(tasks) - told} == {TaskState.CANCELLED}
+
+        join(fork(in_child))
+        worker.gate.set()
+        client.on_complete = lambda task: join(fork(in_child)) if task is tasks[7] else None
+        client.run_tasks()
+    assert [task.result()[::-1] for task in tasks] == [task.workload for task in tasks]
 
 
 def test_dropped_by_the_child(gearmand: Gearmand) -> None:
