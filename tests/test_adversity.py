@@ -38,6 +38,7 @@ def test_refused(proxy: Proxy, gearmand: Gearmand) -> None:
     check_all_there(gearmand, tasks, FUNCTIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["bytes_to_server", "bytes_to_client"])
 def test_cut_at_every_byte(proxy: Proxy, gearmand: Gearmand, side: Side) -> None:
     """From the first byte of the connection on, until the run gets through uncut."""
@@ -213,6 +214,7 @@ def test_no_progress(proxy: Proxy, gearmand: Gearmand) -> None:
     check_all_there(gearmand, tasks, FUNCTIONS)
 
 
+@pytest.mark.slow
 def test_slow_progress_is_no_timeout(proxy: Proxy, gearmand: Gearmand) -> None:
     client = Client(proxy.address, timeout=1)
     proxy.slow(20_000_000)

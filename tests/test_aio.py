@@ -251,6 +251,7 @@ def test_results_do_not_wait_for_workloads(gearmand: Gearmand, worker: RawWorker
     run(main())
 
 
+@pytest.mark.slow
 def test_back_pressure(gearmand: Gearmand) -> None:
     """Workloads are read as tasks are taken, not before."""
     read = 0

@@ -226,6 +226,7 @@ def test_millions_of_lines_in_flat_memory(start: Callable[..., Process]) -> None
     assert much - little < 2048
 
 
+@pytest.mark.slow
 @pytest.mark.memory
 def test_large_lines_in_flat_memory(start: Callable[..., Process]) -> None:
     little = peak_memory(start, 1_000_000, 1, 10)

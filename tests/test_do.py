@@ -258,6 +258,7 @@ def test_round_trips_make_one_connection(gearmand: Gearmand, worker: RawWorker) 
         assert len(gearmand.command("workers")) == connections
 
 
+@pytest.mark.slow
 def test_memory_of_round_trips(run_script: Callable[..., str], gearmand: Gearmand) -> None:
     with RawWorker(gearmand.address):
         grown = run_script(GROWTH, gearmand.address)

@@ -82,6 +82,7 @@ def test_one_goes_down_in_mid_run(gearmand_factory: Callable[..., Gearmand]) -> 
     check_all_there(second, left, FUNCTIONS)
 
 
+@pytest.mark.slow
 def test_one_stopped(gearmand_factory: Callable[..., Gearmand]) -> None:
     """It takes the connection (its kernel does) and does not answer."""
     first, second = gearmand_factory(), gearmand_factory()
@@ -93,6 +94,7 @@ def test_one_stopped(gearmand_factory: Callable[..., Gearmand]) -> None:
         check_runs(client, second)
 
 
+@pytest.mark.slow
 def test_one_deaf(gearmand: Gearmand, deaf: str) -> None:
     with Client([deaf, gearmand.address]) as client:
         check_runs(client, gearmand)

@@ -17,6 +17,7 @@ NOWHERE = "127.0.0.1:1"
 RunScript = Callable[..., str]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["close", "drop", "lose", "refuse"])
 def test_no_objects_left(gearmand: Gearmand, flat_objects: Callable[..., Any], way: str) -> None:
     """However 30 clients with 40 tasks each come to their end."""

@@ -287,6 +287,7 @@ def test_change_of_servers_does_not_block(gearmand_factory: Callable[..., Gearma
     first.resume()
 
 
+@pytest.mark.slow
 def test_timeout_does_not_block(gearmand: Gearmand) -> None:
     """Neither that of the run, nor that of the client, which closes the connection."""
 

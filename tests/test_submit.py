@@ -87,6 +87,7 @@ def test_reads_no_more_than_two_windows_ahead(gearmand: Gearmand, window: int) -
     assert source.read == 5000
 
 
+@pytest.mark.slow
 def test_reads_few_large_payloads_ahead(gearmand: Gearmand, proxy: Proxy) -> None:
     """The window is one of bytes too, however fast the source and however slow the server."""
     size = 4 << 20
