@@ -8,6 +8,7 @@ from fix_worker import RawWorker
 from gearman_c import (
     Client,
     Task,
+    TaskState,
     UsageError,
 )
 from gearman_c.testing import Gearmand
@@ -152,3 +153,28 @@ def test_on_workload_raises(gearmand: Gearmand, worker: RawWorker) -> None:
         assert client.pending == 2
         client.run_tasks()
         assert (first.result(), task.result()) == (b"21", b"ba")
+
+
+def test_cancelled_in_on_workload(gearmand: Gearmand, worker: RawWorker) -> None:
+    with Client(gearmand.address) as client:
+        client.on_workload = lambda task: (task.cancel(), b"ab")[1]
+        cancelled, sent = client.add_task("reverse", None), client.add_task("reverse", b"12")
+        client.run_tasks()
+        assert (cancelled.state, sent.result()) == (TaskState.CANCELLED, b"21")
+
+
+def test_callback_raises_while_do_has_its_result(gearmand: Gearmand, worker: RawWorker) -> None:
+    """The events of a task that nobody knows any more are gone with it."""
+    with Client(gearmand.address) as client:
+        for _ in range(50):
+
+            def on_complete(task: Task) -> None:
+                client.on_complete = None
+                raise KeyError("mine")
+
+            client.on_complete = on_complete
+            client.add_task("reverse", b"a")
+            with pytest.raises(KeyError, match="mine"):
+                client.do("reverse", b"b")
+            client.run_tasks()
+            assert client.pending == 0

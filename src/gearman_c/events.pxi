@@ -88,6 +88,22 @@ cdef void drop_events(channel *c) noexcept nogil:
         drop_event(c)
 
 
+cdef void drop_events_of(channel *c, record *rec) noexcept nogil:
+    """Free the events about a task that its client is about to let go of."""
+    cdef event **link = &c.first_event
+    cdef event *each
+    c.last_event = NULL
+    while link[0] != NULL:
+        each = link[0]
+        if each.rec == rec:
+            link[0] = each.next
+            free(each.data)
+            free(each)
+        else:
+            c.last_event = each
+            link = &each.next
+
+
 cdef void move_events(channel *source, channel *target) noexcept nogil:
     """Append the events of one channel to those of another."""
     if source.first_event == NULL:

@@ -52,6 +52,10 @@ cdef Py_ssize_t stage(Client client) except -1:
             except BaseException:
                 unstage(client, start, count)
                 raise
+            if client._queue is not queue:
+                raise errors.UsageError("on_workload forked: the run is the parent's")
+            if not is_open(&task.rec):
+                continue            # on_workload has cancelled it
         client._next += 1
         row = &client._staged[count]
         row.rec = &task.rec
@@ -226,6 +230,7 @@ cdef tuple drop_connection(Client client):
                 and (<Task> task).rec.state in (FAILED, UNCONFIRMED)]
     given_up += [task for task in client._running if (<Task> task).rec.state == UNCONFIRMED]
     for task in given_up:
+        drop_events_of(&client._channel, &(<Task> task).rec)
         client._running.pop(task, None)
         settle_stream(task)
     bring_back(client)
