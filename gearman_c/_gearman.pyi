@@ -12,7 +12,7 @@ from .enums import ClientOption, Priority, ReturnCode, TaskState
 from .errors import GearmanError
 from .settings import TLS, JobStatus
 
-_Workload = TypeVar("_Workload", bound=str | Buffer)
+_Workload = TypeVar("_Workload", bound=str | Buffer | None)
 
 @disjoint_base
 class _Callbacks:

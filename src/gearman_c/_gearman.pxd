@@ -75,6 +75,7 @@ cdef struct record:
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
     uint8_t kind                    # G constant: a task_kind
+    uint8_t is_late                 # G constant: on_workload gives its payload
     uint32_t key                    # R libgearman's, if it is hashed; else G: see keys.pxi
     uint32_t size                   # R of the payload, for bytes_in_flight
 
@@ -172,7 +173,7 @@ cdef class Submission:
     # when they are done, background tasks when they are made
     cdef Py_ssize_t _head
     cdef Py_ssize_t _open           # tasks made and not given out
-    cdef size_t _payload            # their bytes
+    cdef size_t _payload            # their bytes, but for those that on_workload gives
     cdef object _given              # a tuple with a workload that was read and not yet added
     cdef bint _filling              # workloads is being read
     cdef uint8_t _kind

@@ -103,7 +103,8 @@ cdef void look(channel *c, bint is_unsent) noexcept nogil:
     ready.fd = c.descriptor
     ready.events = POLLIN | (POLLOUT if is_unsent else 0)
     ready.revents = 0
-    if poll(&ready, 1, 0) > 0:
+    # A socket that is not known takes a millisecond to look at.
+    if not c.tuned or poll(&ready, 1, 0) > 0:
         lib.gearman_client_set_timeout(c.client, 1)
         lib.gearman_client_wait(c.client)
 
@@ -112,10 +113,12 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
     """Send and receive.
 
     Returns GEARMAN_SUCCESS when there is room for more (or nothing left), or news for Python;
-    GEARMAN_IO_WAIT when it is time to look at Python, and else what went wrong.
+    GEARMAN_IO_WAIT when it is time to look at Python, and else what went wrong. It has read what
+    had come, however much room there is: who adds slowly would otherwise see nothing of it.
     """
     cdef lib.gearman_return_t rc
     cdef double moment
+    cdef bint looked = False
     while True:
         rc = lib.gearman_client_run_tasks(c.client)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
@@ -124,7 +127,11 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return lib.GEARMAN_UNEXPECTED_PACKET
         recognise(c)
         if c.markers == 0 and (c.first_event != NULL or may_refill(c, low_water)):
-            return lib.GEARMAN_SUCCESS
+            if looked or c.first_event != NULL or c.in_flight == 0:
+                return lib.GEARMAN_SUCCESS
+            look(c, False)
+            looked = True
+            continue
         moment = now()
         if moment >= until:
             return lib.GEARMAN_IO_WAIT
