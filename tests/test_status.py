@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
 
 import pytest
 from fix_impostor import Impostor, answer_status, read_packet, reply
+from fix_tasks import wait_for
 from fix_worker import STATUS, Packets, RawWorker
 
 from gearman_c import (
@@ -190,6 +194,45 @@ def test_an_answer_nobody_asked_for() -> None:
         pytest.raises(ProtocolError, match="what it sends is not"),
     ):
         client.job_status("H:a:1", timeout=30)
+
+
+# Python 3.12 warns of a fork while there are threads, which is what is done here.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_signal_handler_that_forks() -> None:
+    """The child gives up the call; the parent's connection is none of its business."""
+    children: list[int] = []
+    asked, child_is_gone = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        answer_status(connection)
+        _, handle = read_packet(connection)
+        asked.set()
+        child_is_gone.wait(60)
+        connection.sendall(reply(20, handle + b"\x001\x001\x002\x003"))
+
+    def interrupt() -> None:
+        asked.wait(60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        wait_for(lambda: children)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+        child_is_gone.set()
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+    interrupter = threading.Thread(target=interrupt)
+    try:
+        with Impostor(behave) as impostor, Client(impostor.address) as client:
+            interrupter.start()
+            try:
+                assert client.job_status("H:a:1", timeout=60) == JobStatus(True, True, 2, 3, None)
+            except UsageError as error:
+                os._exit("forked" not in str(error) or children != [0])
+            finally:
+                if children == [0]:
+                    os._exit(1)
+            interrupter.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(children) == 1
 
 
 @pytest.mark.parametrize("bad", ["", "H:" + "x" * 62, "a\0b", "\ud800"])

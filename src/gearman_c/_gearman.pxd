@@ -42,6 +42,7 @@ cdef struct settings:
 # The C half of a Client, embedded in it: one server connection and what is on it.
 cdef struct channel:
     lib.gearman_client_st *client   # R owned: exactly one server; NULL while not connected
+    uint32_t generation             # R the process that made it (fork.pxi); another one forgets it
     size_t in_flight                # R tasks in libgearman that are not done
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come

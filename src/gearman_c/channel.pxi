@@ -118,6 +118,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     c.client = lib.gearman_client_clone(NULL, template)
     if c.client == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+    c.generation = generation
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
     lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit it
     rc = configure(c)
@@ -139,8 +140,14 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
 
 
 cdef void close_channel(channel *c) noexcept nogil:
-    """Free the C client and all its tasks; the records must not point to them any more."""
-    if c.client != NULL:
+    """Free the C client and all its tasks; the records must not point to them any more.
+
+    In a forked child the C client is forgotten: freeing it would shut down the parent's socket.
+    """
+    if c.client != NULL and c.generation != generation:
+        if still_ours(c):
+            close(c.descriptor)
+    elif c.client != NULL:
         lib.gearman_client_set_task_context_free_fn(c.client, NULL)
         lib.gearman_client_free(c.client)
         __atomic_fetch_sub(&open_channels, 1, ATOMIC_RELAXED)

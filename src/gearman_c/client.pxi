@@ -71,8 +71,7 @@ cdef class Client(_Callbacks):
         self._closed = False
 
     def __dealloc__(self):
-        if self._generation == generation:
-            close_channel(&self._channel)
+        close_channel(&self._channel)
         drop_events(&self._channel)
         free(self._staged)
 
