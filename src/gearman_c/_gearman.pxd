@@ -151,6 +151,8 @@ cdef class Client(_Callbacks):
     cdef set _full                  # the names of these functions; None when there are none
     cdef object _refusal            # the first error of this run that did not stop it
     cdef dict _running              # its keys: tasks out of the queue that events may be about
+    cdef dict _sharing              # handle of a job under a given key: list of the tasks it does,
+    # None for one that was withdrawn, in the order in which the next packets are for them
     cdef list _questions            # status tasks that were not asked yet
     cdef list _untold               # acknowledged tasks on_created was not called with yet
     cdef object _last_function      # the name as last given, and

@@ -66,6 +66,8 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     rec.queued.acknowledged += 1
     if rec.kind == FOREGROUND:
+        if has_given_key(rec) and append_event(rec.queued, rec, STARTED) == NULL:
+            return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
         rec.state = RUNNING         # libgearman keeps it until the job has ended
         return lib.GEARMAN_SUCCESS
     rec.state = CREATED

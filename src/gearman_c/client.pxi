@@ -36,6 +36,7 @@ cdef class Client(_Callbacks):
         self._refused = []
         self._held = []
         self._running = {}
+        self._sharing = {}
         self._questions = []
         self._untold = []
         self._last_function = self._lock    # nothing that a user can give as a name

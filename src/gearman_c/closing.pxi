@@ -62,6 +62,7 @@ cdef int empty(Client client) except -1:
     client._refused = []
     client._held = []
     client._running = {}
+    client._sharing = {}
     client._questions = []
     client._untold = []
     drop_events(&client._channel)
