@@ -268,3 +268,35 @@ def test_closed() -> None:
     ):
         with pytest.raises(UsageError, match="the client is closed"):
             call("x")
+
+
+def test_settings_change_meanwhile() -> None:
+    """A question in another thread goes on with the settings it began with."""
+    identifiers = []
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            command, body = read_packet(connection)
+            if command == 15:
+                connection.sendall(reply(20, body + b"\x000\x000\x000\x000"))
+            elif command == 22:
+                identifiers.append(body)
+
+    def silent(connection: socket.socket) -> None:
+        is_asked.set()
+        connection.recv(1 << 20)
+        is_over.wait(60)
+
+    is_asked, is_over = threading.Event(), threading.Event()
+    with Impostor(silent) as deaf, Impostor(behave) as server:
+        client = Client([deaf.address, server.address], timeout=1, identifier="A" * 60)
+        asking = threading.Thread(target=client.job_status, args=("H:x:1",))
+        asking.start()
+        assert is_asked.wait(60)
+        client.identifier = "new"
+        reused = [b"%060d" % number for number in range(20_000)]
+        asking.join()
+        is_over.set()
+        client.close()
+        del reused
+    assert identifiers == [b"A" * 60]

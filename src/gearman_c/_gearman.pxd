@@ -27,15 +27,15 @@ cdef struct event:
     size_t size                     # of data
 
 
-# What each C client of a Client is told before it connects (settings.pxi). Borrowed from that
-# Client, which outlives its connections; NULL where nothing was set.
+# What each C client is told before it connects (settings.pxi), embedded in a _Settings. All of it
+# is borrowed from that _Settings; NULL where nothing was set.
 cdef struct settings:
     const char *name_space
     const char *identifier
     const char *authority
     const char *certificate
     const char *key
-    void *log_owner                 # the Client
+    void *log_owner                 # the _Settings itself
     lib.gearman_verbose_t verbosity
 
 
@@ -59,7 +59,8 @@ cdef struct channel:
     int searches                    # R how often it may still be looked for
     bint tuned                      # R descriptor is proven to be ours, and set up (socket.pxi)
     sockaddr_storage local          # R its own end: tells later that the number is still ours
-    settings settings               # G changes only while there is no connection
+    const settings *settings        # G borrowed from a _Settings, which whoever owns the channel
+    #   holds until it is closed; changes only while there is no connection
 
 
 # The C half of a Task, embedded in it. libgearman carries its address as the task's context; a
@@ -113,7 +114,31 @@ cdef class _Outcome:
     cdef list finished              # borrowed from a Submission: where the task goes when done
 
 
-cdef class _Callbacks:
+# What holds for all connections of a client. It never changes: a change makes another one. So
+# whoever has a connection keeps the bytes that C was given alive by one reference.
+cdef class _Settings:
+    cdef settings c                 # embedded: points into what follows
+    cdef bytes name_space           # each owned; None where not set
+    cdef bytes identifier
+    cdef list tls                   # three paths, bytes
+    cdef object log                 # called with a level and a line
+    cdef int verbosity
+    cdef object log_error           # the first thing it raised that nobody was told: this changes
+    cdef _Settings altered(self, str name, object value)
+
+
+# What has servers and settings. Its methods are overridden by who has connections.
+cdef class _Connector:
+    cdef _Settings _settings        # owned; replaced as a whole
+    cdef object _timeout            # None or float, seconds
+    cdef tuple _servers             # of (host, port)
+    cdef uint32_t _generation       # the process that the connections belong to (fork.pxi)
+    cdef bint _closed
+    cdef int enter(self) except -1
+    cdef int change(self, str name, object value) except -1
+
+
+cdef class _Callbacks(_Connector):
     cdef object _on_created         # each owned: a callable or None
     cdef object _on_data
     cdef object _on_warning
@@ -130,13 +155,6 @@ cdef class Client(_Callbacks):
     cdef readonly Py_ssize_t max_in_flight
     cdef Py_ssize_t _window         # how many of them are used; see widen() in run.pxi
     cdef readonly bint resend
-    cdef object _timeout            # None or float, seconds
-    cdef bytes _namespace           # owned; None where not set; _channel.settings points into it
-    cdef bytes _identifier          # the same
-    cdef list _tls                  # the same: three paths, bytes
-    cdef object _log                # called with a level and a line; None
-    cdef object _log_error          # what it raised
-    cdef tuple _servers             # of (host, port)
     cdef object _server             # the (host, port) that the channel is connected to
     cdef unsigned long _connections     # how many the channel has had
     cdef Py_ssize_t _preferred      # index of the server that is tried first
@@ -159,8 +177,6 @@ cdef class Client(_Callbacks):
     cdef bytes _last_encoded        # as bytes: most tasks repeat it
     cdef object _lock               # held by the thread that runs the client
     cdef unsigned long _runner      # that thread; 0 when nobody runs
-    cdef uint32_t _generation       # the process the channel belongs to (fork.pxi)
-    cdef bint _closed
     cdef bint _closing              # another thread waits in close()
     cdef double _progress_at        # monotonic seconds of the last progress
     cdef uint64_t _progress_mark

@@ -137,6 +137,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
         find_socket(c, guess)
         c.searches = 10
     pthread_mutex_unlock(&connecting)
+    start_log(c, rc)
     recognise(c)
     return rc
 

@@ -35,7 +35,7 @@ cdef extern from "libgearman/gearman.h" nogil:
 
     # libgearman-1.0/constants.h
     ctypedef enum gearman_verbose_t:
-        pass
+        GEARMAN_VERBOSE_ERROR
     ctypedef enum gearman_client_options_t:
         GEARMAN_CLIENT_NON_BLOCKING
         GEARMAN_CLIENT_NO_NEW

@@ -139,9 +139,7 @@ cdef int step(Client client, double deadline, size_t low_water,
             raise
     account(client)
     PyErr_CheckSignals()
-    if client._log_error is not None:
-        log_error, client._log_error = client._log_error, None
-        raise log_error
+    raise_log_error(client._settings)
     deliver(client)
     check_run(client)
     if client._head < PyList_GET_SIZE(client._queue) or c.in_flight or c.markers:
