@@ -13,6 +13,15 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
 
 
+# The socket that libgearman has made for a connection, as far as it is known (socket.pxi).
+cdef struct plug:
+    sockaddr_storage peer           # R the address that libgearman connects to
+    int descriptor                  # R borrowed from libgearman; -1 while not known
+    int searches                    # R how often it may still be looked for
+    bint tuned                      # R descriptor is proven to be ours, and set up
+    sockaddr_storage local          # R its own end: tells later that the number is still ours
+
+
 # A packet about a job that runs, or the answer about a status, on its way to Python (events.pxi).
 cdef struct event:
     event *next                     # owned: the one that came after it
@@ -54,11 +63,7 @@ cdef struct channel:
     event *first_event              # R owned: what came and Python has not seen, oldest first
     event *last_event               # R borrowed: the end of that list
     size_t pending                  # G tasks added and not done
-    sockaddr_storage peer           # R the address that client connects to
-    int descriptor                  # R borrowed from client: its socket; -1 while not known
-    int searches                    # R how often it may still be looked for
-    bint tuned                      # R descriptor is proven to be ours, and set up (socket.pxi)
-    sockaddr_storage local          # R its own end: tells later that the number is still ours
+    plug socket                     # R embedded
     const settings *settings        # G borrowed from a _Settings, which whoever owns the channel
     #   holds until it is closed; changes only while there is no connection
 

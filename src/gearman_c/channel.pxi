@@ -134,11 +134,11 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     guess = lowest_free()
     rc = lib.gearman_client_run_tasks(c.client)
     if rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
-        find_socket(c, guess)
-        c.searches = 10
+        find_socket(&c.socket, guess)
+        c.socket.searches = 10
     pthread_mutex_unlock(&connecting)
     start_log(c, rc)
-    recognise(c)
+    recognise(&c.socket)
     return rc
 
 
@@ -148,8 +148,8 @@ cdef void close_channel(channel *c) noexcept nogil:
     In a forked child the C client is forgotten: freeing it would shut down the parent's socket.
     """
     if c.client != NULL and c.generation != generation:
-        if still_ours(c):
-            close(c.descriptor)
+        if still_ours(&c.socket):
+            close(c.socket.descriptor)
     elif c.client != NULL:
         lib.gearman_client_set_task_context_free_fn(c.client, NULL)
         lib.gearman_client_free(c.client)
@@ -159,8 +159,8 @@ cdef void close_channel(channel *c) noexcept nogil:
 
 cdef void forget_channel(channel *c) noexcept nogil:
     c.client = NULL
-    c.descriptor = -1
-    c.tuned = False
+    c.socket.descriptor = -1
+    c.socket.tuned = False
     c.in_flight = 0
     c.bytes_in_flight = 0
     c.markers = 0

@@ -39,7 +39,7 @@ cdef class Client(_Callbacks):
         self._questions = []
         self._untold = []
         self._last_function = self._lock    # nothing that a user can give as a name
-        self._channel.descriptor = -1
+        self._channel.socket.descriptor = -1
 
     def __init__(self, servers=None, *, timeout=None, namespace=None, identifier=None, tls=None,
                  max_in_flight=1000, resend=True):

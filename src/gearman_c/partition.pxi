@@ -92,8 +92,8 @@ cdef Task execute_by_partition(Client client, object partition, object function,
                     "the job was not done in the time allowed", code=ReturnCode.TIMEOUT,
                     operation="execute_by_partition", unconfirmed=(call.task,))
     except BaseException:
-        if call.c.tuned and still_ours(&call.c):
-            shutdown(call.c.descriptor, SHUT_RDWR)
+        if call.c.socket.tuned and still_ours(&call.c.socket):
+            shutdown(call.c.socket.descriptor, SHUT_RDWR)
         raise
     return end_partition(call)
 

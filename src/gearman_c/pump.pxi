@@ -100,11 +100,11 @@ cdef void look(channel *c, bint is_unsent) noexcept nogil:
     to see. What it finds wrong it says again in the next gearman_client_run_tasks().
     """
     cdef pollfd ready
-    ready.fd = c.descriptor
+    ready.fd = c.socket.descriptor
     ready.events = POLLIN | (POLLOUT if is_unsent else 0)
     ready.revents = 0
     # A socket that is not known takes a millisecond to look at.
-    if not c.tuned or poll(&ready, 1, 0) > 0:
+    if not c.socket.tuned or poll(&ready, 1, 0) > 0:
         lib.gearman_client_set_timeout(c.client, 1)
         lib.gearman_client_wait(c.client)
 
@@ -125,7 +125,7 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return rc
         if c.violated:
             return lib.GEARMAN_UNEXPECTED_PACKET
-        recognise(c)
+        recognise(&c.socket)
         if c.markers == 0 and (c.first_event != NULL or may_refill(c, low_water)):
             if looked or c.first_event != NULL or c.in_flight == 0:
                 return lib.GEARMAN_SUCCESS
@@ -140,5 +140,5 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return lib.GEARMAN_IO_WAIT
         if rc != lib.GEARMAN_SUCCESS:
             return rc
-        if not c.proven and speaks_text(c):
+        if not c.proven and speaks_text(&c.socket):
             return lib.GEARMAN_INVALID_MAGIC
