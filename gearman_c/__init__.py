@@ -2,12 +2,13 @@
 
 from importlib.metadata import version as _version
 
-from ._gearman import Client, Submission, Task, libgearman_version
-from .enums import ClientOption, Priority, ReturnCode, TaskState
+from ._gearman import Client, Job, Submission, Task, libgearman_version
+from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .errors import (
     ArgumentError,
     ConnectionFailedError,
     GearmanError,
+    JobFailed,
     JobFailedError,
     NotSupportedError,
     ProtocolError,
@@ -18,6 +19,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .settings import TLS, JobStatus
+from .worker import Worker
 
 __version__ = _version("gearman_c")
 
@@ -28,6 +30,8 @@ __all__ = [
     "ClientOption",
     "ConnectionFailedError",
     "GearmanError",
+    "Job",
+    "JobFailed",
     "JobFailedError",
     "JobStatus",
     "NotSupportedError",
@@ -42,6 +46,8 @@ __all__ = [
     "UnconfirmedError",
     "UsageError",
     "WaitTimeoutError",
+    "Worker",
+    "WorkerOption",
     "__version__",
     "libgearman_version",
 ]

@@ -87,6 +87,25 @@ cdef struct record:
     uint32_t size                   # R of the payload, for bytes_in_flight
 
 
+# The C half of a worker's connection to one server, embedded in a _Station. Who calls libgearman for
+# it has claimed it (station.pxi), with or without the GIL:
+#   C  is touched only by who has claimed the station
+cdef struct post:
+    lib.gearman_worker_st *worker   # C owned: exactly one server; NULL while not connected
+    lib.gearman_job_st *job         # C borrowed from worker: assigned, and not yet a Job
+    plug socket                     # C embedded
+    const settings *settings        # G borrowed from _Station.settings
+    lib.gearman_return_t rc         # C why it is BROKEN
+    uint8_t state                   # C a post_state
+    bint ready                      # C the socket is, since libgearman last looked
+    bint proven                     # C the server has answered as a Gearman server does
+    bint crowded                    # C the socket would not take all of what was sent last
+    double since                    # C monotonic seconds: the begin of this state, or the last
+    #   piece of an answer
+    unsigned long connection        # C how many there have been: a job belongs to one
+    char busy                       # atomic: claimed
+
+
 # One row of a batch on its way from the queue to libgearman; the Tasks stay in Client._queue.
 cdef struct staged:
     record *rec                     # borrowed from the Task
@@ -185,6 +204,61 @@ cdef class Client(_Callbacks):
     cdef bint _closing              # another thread waits in close()
     cdef double _progress_at        # monotonic seconds of the last progress
     cdef uint64_t _progress_mark
+    cdef object __weakref__
+
+
+# A worker's place at one server.
+cdef class _Station:
+    cdef post s                     # embedded
+    cdef _Settings settings         # owned: what s borrows
+    cdef tuple server               # (host, port)
+    cdef list addresses             # left to be tried: (numeric host, its sockaddr as bytes)
+    cdef _LookUp look_up            # owned: the thread that looks for them; None
+    cdef uint32_t generation        # the process the connection belongs to
+    cdef Py_ssize_t jobs            # G unfinished Jobs of this connection
+    cdef Py_ssize_t failures        # G in a row; makes the pauses longer
+    cdef double due                 # G monotonic seconds: when to try again
+    cdef double opened_at           # G
+    cdef double away_since          # G the begin of an outage that was logged; 0: there is none
+
+
+cdef class _LookUp:
+    cdef tuple server
+    cdef object found               # a list of addresses, or the exception that says why not; None
+
+
+# The connections that one thread works with: one to each server.
+cdef class _Crew:
+    cdef list stations              # of _Station: owns what all points to
+    cdef post **all              # owned array of pointers into stations
+    cdef void *ready                # owned array: a pollfd for each
+    cdef Py_ssize_t next            # which one is asked first
+    cdef uint64_t version           # the worker's when the connections were made
+    cdef tuple servers              # owned: the same
+    cdef Py_ssize_t troubled        # stations that are away, or whose outage is not over
+    cdef object lock                # held by the thread that works
+    cdef unsigned long runner       # that thread
+
+
+cdef class Job:
+    cdef _Station _station          # owned
+    cdef lib.gearman_job_st *_job   # C borrowed from the C worker of _connection; NULL when finished
+    cdef unsigned long _connection  # which of the station's it came by
+    cdef readonly bytes workload    # owned
+    cdef bytes _handle              # each owned
+    cdef bytes _function
+    cdef bytes _unique
+    cdef bint _is_given             # to a callable, whose return finishes it
+    cdef object __weakref__
+
+
+cdef class Worker(_Connector):
+    cdef dict _functions            # owned: name, bytes -> (callable or None, timeout)
+    cdef uint64_t _version          # counts the changes of functions and settings
+    cdef _Crew _crew                # owned: for grab_job() and work()
+    cdef set _crews                 # owned: of the runs that are under way
+    cdef readonly bint exceptions
+    cdef bint is_stopping            # read without the GIL, too
     cdef object __weakref__
 
 
