@@ -99,6 +99,8 @@ cdef struct post:
     uint8_t state                   # C a post_state
     bint ready                      # C the socket is, since libgearman last looked
     bint proven                     # C the server has answered as a Gearman server does
+    const char *renewal             # G borrowed from _Station.renewal; NULL if no function has a time
+    size_t renewal_size             #   limit: see renew()
     bint crowded                    # C the socket would not take all of what was sent last
     double since                    # C monotonic seconds: the begin of this state, or the last
     #   piece of an answer
@@ -211,6 +213,7 @@ cdef class Client(_Callbacks):
 cdef class _Station:
     cdef post s                     # embedded
     cdef _Settings settings         # owned: what s borrows
+    cdef bytes renewal              # owned: packets; None
     cdef tuple server               # (host, port)
     cdef list addresses             # left to be tried: (numeric host, its sockaddr as bytes)
     cdef _LookUp look_up            # owned: the thread that looks for them; None

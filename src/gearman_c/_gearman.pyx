@@ -25,6 +25,7 @@ import logging
 import os
 import random
 import re
+import struct
 import threading
 import time
 import types

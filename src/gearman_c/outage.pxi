@@ -91,6 +91,9 @@ cdef int connect_station(_Station station, Worker worker) except -1:
         sleep_briefly()
     try:
         rc = make_worker(s, host, port)
+        station.renewal = renewal_of(worker)
+        s.renewal = text_or_null(station.renewal)
+        s.renewal_size = 0 if station.renewal is None else PyBytes_GET_SIZE(station.renewal)
         for name, (_, timeout) in worker._functions.items():
             if rc == lib.GEARMAN_SUCCESS:
                 rc = lib.gearman_worker_register(s.worker, name, timeout)
@@ -104,6 +107,25 @@ cdef int connect_station(_Station station, Worker worker) except -1:
     finally:
         disclaim(s)
     return 0
+
+
+cdef bytes request(int command, bytes body):
+    """Return a packet of the Gearman protocol."""
+    return struct.pack(">4sII", b"\0REQ", command, len(body)) + body
+
+
+cdef bytes renewal_of(Worker worker):
+    """Return what renew() sends, or None if no function has a time limit."""
+    cdef bytes prefix = worker._settings.name_space or b""
+    if not any([timeout for _, timeout in worker._functions.values()]):
+        return None
+    packets = [request(3, b""), request(4, b"")]    # RESET_ABILITIES, PRE_SLEEP
+    for name, (_, timeout) in worker._functions.items():
+        if timeout:
+            packets.append(request(23, b"%b\0%d" % (prefix + name, timeout)))   # CAN_DO_TIMEOUT
+        else:
+            packets.append(request(1, prefix + name))   # CAN_DO
+    return b"".join(packets)
 
 
 cdef int drop_station(_Station station) except -1:
@@ -142,6 +164,8 @@ cdef int lose_claimed(_Station station) except -1:
     error = explain(lib.gearman_worker_error(s.worker), s.rc, "work")
     if s.rc == lib.GEARMAN_TIMEOUT:
         reason = "no answer in time"
+    elif was_proven and s.rc == lib.GEARMAN_UNEXPECTED_PACKET:
+        reason = "it sent an error, as it does when the result of a job comes too late"
     elif was_proven:
         reason = f"the connection broke ({error})"
     elif s.socket.tuned or isinstance(error, errors.ProtocolError):

@@ -47,6 +47,8 @@ cdef extern from *:
     ctypedef void (*set_ssl_function)(
         lib.gearman_worker_st *, bint, const char *, const char *, const char *) noexcept nogil
     set_ssl_function find_set_ssl() nogil
+    enum: MSG_NOSIGNAL
+    ssize_t send_bytes "send" (int, const void *, size_t, int) nogil
     void stay_in_work(lib.gearman_worker_st *worker) nogil
     bint __atomic_test_and_set(void *, int) nogil
     void __atomic_clear(void *, int) nogil
@@ -159,6 +161,10 @@ cdef void proceed(post *s) noexcept nogil:
         s.rc = lib.GEARMAN_INVALID_MAGIC
         s.state = BROKEN
         return
+    elif s.state == IDLE and s.renewal != NULL and not renew(s):
+        s.rc = lib.GEARMAN_LOST_CONNECTION
+        s.state = BROKEN
+        return
     s.job = lib.gearman_worker_grab_job(s.worker, NULL, &rc)
     if s.job != NULL:
         prove(s)
@@ -184,6 +190,18 @@ cdef void proceed(post *s) noexcept nogil:
             rc = lib.GEARMAN_LOST_CONNECTION if s.socket.tuned else lib.GEARMAN_COULD_NOT_CONNECT
         s.rc = rc
         s.state = BROKEN
+
+
+cdef bint renew(post *s) noexcept nogil:
+    """Have the server stop the clock of a job that is done.
+
+    gearmand 1.1.20 does that only for a worker that goes to sleep and for which there is no job.
+    Else, when the next job comes, the clock goes on for the last one, which it has freed. So we let
+    go of all functions, sleep, and take them again, in one piece, which libgearman cannot send.
+    """
+    return s.socket.tuned and s.settings.certificate == NULL and <size_t> send_bytes(
+        s.socket.descriptor, s.renewal, s.renewal_size, MSG_DONTWAIT | MSG_NOSIGNAL
+    ) == s.renewal_size
 
 
 cdef bint is_connected(post *s) noexcept nogil:

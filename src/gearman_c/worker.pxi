@@ -1,12 +1,13 @@
 # Worker: functions, and the servers whose jobs they do.
 
 cdef uint32_t read_seconds(object seconds) except? 0xffffffff:
-    """Return the time limit of a function, in the unit of the server."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int):
-        raise TypeError(f"timeout must be whole seconds, not {type(seconds).__name__}")
-    if not 0 <= seconds <= LONGEST_JOB:
-        raise errors.ArgumentError(f"timeout is {seconds}; it must be 0 to {LONGEST_JOB} seconds")
-    return seconds
+    """Return the time limit of a function in the server's unit, milliseconds."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"timeout must be seconds, not {type(seconds).__name__}")
+    if seconds != 0 and not 1 <= seconds <= LONGEST_JOB:
+        raise errors.ArgumentError(
+            f"timeout is {seconds} s; it must be 1 to {LONGEST_JOB}, or 0 for none")
+    return round(seconds * 1000)
 
 cdef enum:
     LONGEST_JOB = 2147483           # gearmand counts milliseconds in 31 bits
@@ -89,7 +90,10 @@ cdef class Worker(_Connector):
                 chunks is sent when it is made. If it raises, the job fails; ``JobFailed`` says so
                 without a traceback in the log. On KeyboardInterrupt and all else that is no
                 ``Exception`` the job goes back into the queue of the server.
-            timeout: whole seconds after which the server takes the job for failed; 0: never.
+            timeout: seconds, 1 to 2147483, after which the server puts a job back into its queue,
+                though it is still being done: what is sent for it later is lost, and the
+                connection with it. 0: never. Not for several unfinished jobs of ``grab_job()``:
+                gearmand 1.1.20 has one clock for each connection.
 
         Returns:
             The callable, or the decorator.
