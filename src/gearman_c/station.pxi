@@ -119,6 +119,9 @@ cdef void open_station(post *s, double moment) noexcept nogil:
 cdef void close_station(post *s) noexcept nogil:
     """Free the C worker with all its jobs, which go back into the server's queue."""
     if s.worker != NULL:
+        # The connection first: libgearman would free the job that an answer is read into before the
+        # connection, which frees that packet, too (1.1.20).
+        lib.gearman_worker_remove_servers(s.worker)
         lib.gearman_worker_free(s.worker)
         __atomic_fetch_sub(&open_channels, 1, ATOMIC_RELAXED)
     forget_station(s)
@@ -154,13 +157,18 @@ cdef void proceed(post *s) noexcept nogil:
     """Let libgearman connect, register, ask and read, as far as it comes without waiting."""
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint was_ready = s.ready
+    cdef int header
     s.ready = False
     if s.state == CONNECTING or not s.socket.tuned:
         lib.gearman_worker_wait(s.worker)       # tells it what the socket is ready for
-    elif not s.proven and speaks_text(&s.socket):
-        s.rc = lib.GEARMAN_INVALID_MAGIC
-        s.state = BROKEN
-        return
+    elif not s.proven:
+        header = is_header(&s.socket)
+        if header < 0:
+            return
+        if header == 0:
+            s.rc = lib.GEARMAN_INVALID_MAGIC
+            s.state = BROKEN
+            return
     elif s.state == IDLE and s.renewal != NULL and not renew(s):
         s.rc = lib.GEARMAN_LOST_CONNECTION
         s.state = BROKEN
