@@ -43,9 +43,7 @@ class Worker(_gearman.Worker):
     Wraps ``gearman_worker_st`` and ``gearman_worker_create()``.
     """
 
-    def run(
-        self, *, threads: int = 1, processes: int = 1, handle_signals: bool = False
-    ) -> None:
+    def run(self, *, threads: int = 1, processes: int = 1, handle_signals: bool = False) -> None:
         """Do jobs until ``stop()`` is called.
 
         Args:

@@ -247,8 +247,8 @@ cdef class Job:
     cdef _Station _station          # owned
     cdef lib.gearman_job_st *_job   # C borrowed from the C worker of _connection; NULL when finished
     cdef unsigned long _connection  # which of the station's it came by
-    cdef readonly bytes workload    # owned
-    cdef bytes _handle              # each owned
+    cdef bytes _workload            # each owned
+    cdef bytes _handle
     cdef bytes _function
     cdef bytes _unique
     cdef bint _is_given             # to a callable, whose return finishes it
@@ -260,7 +260,7 @@ cdef class Worker(_Connector):
     cdef uint64_t _version          # counts the changes of functions and settings
     cdef _Crew _crew                # owned: for grab_job() and work()
     cdef set _crews                 # owned: of the runs that are under way
-    cdef readonly bint exceptions
+    cdef bint _exceptions
     cdef bint is_stopping            # read without the GIL, too
     cdef object __weakref__
 

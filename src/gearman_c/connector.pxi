@@ -2,7 +2,7 @@
 
 @cython.auto_pickle(False)
 cdef class _Connector:
-    """The part of a ``Client`` that says where its servers are and how it shows itself to them."""
+    """The part of a ``Client`` or ``Worker`` that says where its servers are and how it shows itself to them."""
 
     def __cinit__(self, *args, **kwargs):
         self._generation = generation
@@ -31,7 +31,7 @@ cdef class _Connector:
             ArgumentError: host or port cannot be one. Whether the name resolves is seen when a
                 run connects.
 
-        Wraps ``gearman_client_add_server()``.
+        Wraps ``gearman_client_add_server()`` and ``gearman_worker_add_server()``.
         """
         self.enter()
         self._servers = tuple(dict.fromkeys(self._servers + (read_server(host, port),)))
@@ -42,15 +42,15 @@ cdef class _Connector:
         Args:
             servers: as for the client itself, for instance ``"host1:4730,host2"``.
 
-        Wraps ``gearman_client_add_servers()``.
+        Wraps ``gearman_client_add_servers()`` and ``gearman_worker_add_servers()``.
         """
         self.enter()
         self._servers = tuple(dict.fromkeys(self._servers + tuple(read_servers(servers))))
 
     def remove_servers(self):
-        """Forget all servers; the next run closes the connection.
+        """Forget all servers; the next run closes the connections.
 
-        Wraps ``gearman_client_remove_servers()``.
+        Wraps ``gearman_client_remove_servers()`` and ``gearman_worker_remove_servers()``.
         """
         self.enter()
         self._servers = ()
@@ -62,9 +62,13 @@ cdef class _Connector:
 
     @property
     def timeout(self):
-        """Seconds without any progress after which a run gives up, or None for no limit.
+        """Seconds, or None for no limit.
 
-        Wraps ``gearman_client_timeout()`` and ``gearman_client_set_timeout()``.
+        A client gives up a run after so long without any progress. A worker waits so long for a job
+        if ``grab_job()`` or ``work()`` is not told how long.
+
+        Wraps ``gearman_client_timeout()``, ``gearman_client_set_timeout()``,
+        ``gearman_worker_timeout()`` and ``gearman_worker_set_timeout()``.
         """
         return self._timeout
 
@@ -87,7 +91,7 @@ cdef class _Connector:
         Only workers with the same namespace get the jobs. 128 bytes at most, and 512 with the name
         of the function.
 
-        Wraps ``gearman_client_set_namespace()``.
+        Wraps ``gearman_client_set_namespace()`` and ``gearman_worker_set_namespace()``.
         """
         if self._settings.name_space is None:
             return None
@@ -103,7 +107,7 @@ cdef class _Connector:
 
         1 to 64 visible ASCII characters.
 
-        Wraps ``gearman_client_set_identifier()``.
+        Wraps ``gearman_client_set_identifier()`` and ``gearman_worker_set_identifier()``.
         """
         if self._settings.identifier is None:
             return None
@@ -121,7 +125,7 @@ cdef class _Connector:
                 line, or None. What it raises comes out of ``run_tasks()``.
             level: the least level that is wanted, as in ``logging``; 20 is INFO. 5 is all.
 
-        Wraps ``gearman_client_set_log_fn()``.
+        Wraps ``gearman_client_set_log_fn()`` and ``gearman_worker_set_log_fn()``.
         """
         self.change("log", read_log(target, level))
 

@@ -48,7 +48,7 @@ cdef Job take_job(_Station station):
     job._function = function
     job._handle = lib.gearman_job_handle(given)
     job._unique = lib.gearman_job_unique(given)
-    job.workload = (<const char *> lib.gearman_job_workload(given))[:size] if size else b""
+    job._workload = (<const char *> lib.gearman_job_workload(given))[:size] if size else b""
     return job
 
 
@@ -219,6 +219,15 @@ cdef class Job:
         Wraps ``gearman_job_unique()``.
         """
         return self._unique.decode("utf-8", "surrogateescape")
+
+    @property
+    def workload(self):
+        """The payload, bytes.
+
+        Wraps ``gearman_job_workload()``, ``gearman_job_workload_size()`` and
+        ``gearman_job_take_workload()``.
+        """
+        return self._workload
 
     @property
     def is_finished(self):

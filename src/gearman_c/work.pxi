@@ -60,7 +60,7 @@ cdef int report(Worker worker, Job job, object error) except -1:
         text = f"{type(error).__name__}: {error}"
     except Exception:
         text = type(error).__name__
-    return end_job(job, "failed", text, worker.exceptions)
+    return end_job(job, "failed", text, worker._exceptions)
 
 
 cdef int end_job(Job job, str how, str text, bint as_exception) except -1:

@@ -35,7 +35,7 @@ cdef class Worker(_Connector):
             raise errors.NotSupportedError(
                 f"libgearman {libgearman_version()} has TLS for clients only; 2.0.0 has it for "
                 "workers")
-        self.exceptions = bool(exceptions)
+        self._exceptions = bool(exceptions)
         self._crew = _Crew()
         self._closed = False
 
@@ -107,16 +107,10 @@ cdef class Worker(_Connector):
         def define(callable):
             if not PyCallable_Check(callable):
                 raise TypeError(f"a function needs a callable, not {type(callable).__name__}")
-            self._define(name, callable, entry)
+            define_function(self, name, callable, entry)
             return callable
 
         return define if callable is None else define(callable)
-
-    def _define(self, bytes name, callable, timeout):
-        self.enter()
-        if self._functions.get(name, (None, -1))[1] != timeout:
-            self._version += 1
-        self._functions[name] = (callable, timeout)
 
     def register(self, function, timeout=0):
         """Register a function for ``grab_job()``, without a callable that does its jobs.
@@ -127,7 +121,7 @@ cdef class Worker(_Connector):
         Wraps ``gearman_worker_register()``.
         """
         self.enter()
-        self._define(encode_function(self, function), None, read_seconds(timeout))
+        define_function(self, encode_function(self, function), None, read_seconds(timeout))
 
     def unregister(self, function):
         """Take no more jobs of a function.
@@ -176,6 +170,11 @@ cdef class Worker(_Connector):
             options |= WorkerOption.SSL
         return options
 
+    @property
+    def exceptions(self):
+        """Whether clients are told by an exception packet what a callable raised, bool."""
+        return self._exceptions
+
     def clone(self):
         """Return a worker with the same servers, functions and settings.
 
@@ -183,7 +182,7 @@ cdef class Worker(_Connector):
         """
         cdef Worker copy
         self.enter()
-        copy = type(self)(self._servers, timeout=self._timeout, exceptions=self.exceptions)
+        copy = type(self)(self._servers, timeout=self._timeout, exceptions=self._exceptions)
         copy._settings = self._settings.altered(None, None)
         copy._functions = dict(self._functions)
         return copy
@@ -296,6 +295,14 @@ cdef class Worker(_Connector):
         self.is_stopping = True
         for crew in crews:
             finish_crew(crew)
+
+
+cdef int define_function(Worker worker, bytes name, object function, object timeout) except -1:
+    worker.enter()
+    if worker._functions.get(name, (None, -1))[1] != timeout:
+        worker._version += 1
+    worker._functions[name] = (function, timeout)
+    return 0
 
 
 cdef int check_ready(Worker worker) except -1:
