@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.1  # seconds before a process that died at once is started again
 _LONGEST_PAUSE = 5.0
 _STABLE = 2.0  # seconds after which a death is no reason to wait
-_LOOK = 0.1  # seconds between two looks at the processes
+_LOOK = 0.05  # seconds between two looks at the processes
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 logger = getLogger("gearman_c.worker")
 
@@ -70,8 +71,11 @@ def supervise(worker: Worker, processes: int, threads: int) -> None:
                         place.vacate(status)
                 if not place.pid and not worker._stopping and time.monotonic() >= place.due:
                     place.started = time.monotonic()
+                    # A signal between the fork and what is noted about it would be lost.
+                    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
                     place.pid = os.fork() or _work(worker, threads, reading, writing)
-            time.sleep(_LOOK / 2)
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            time.sleep(_LOOK)
     finally:
         _send(places, signal.SIGKILL)
         for place in places:
@@ -96,11 +100,14 @@ def _work(worker: Worker, threads: int, reading: int, writing: int) -> int:
     """Be one of the processes; does not return."""
     status = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        # Ctrl-C comes to all processes of a terminal; the one that looks after them decides.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+        worker._check()  # from here on it is this process's, and can be stopped
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(writing)
         threading.Thread(target=_watch, args=(worker, reading), daemon=True).start()
-        worker.run(threads=threads, handle_signals=True)
+        worker.run(threads=threads)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1

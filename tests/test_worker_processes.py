@@ -74,6 +74,24 @@ def test_replaced(gearmand: Gearmand, tmp_path: Path) -> None:
     wait_for(lambda: gearmand.status()["f"].available_workers == 0)
 
 
+def test_interrupted_by_a_terminal(gearmand: Gearmand, tmp_path: Path) -> None:
+    """Ctrl-C comes to all processes at once; the jobs in hand are done all the same."""
+    path = tmp_path / "done"
+    code = "import os; os.setpgid(0, 0)" + SCRIPT.replace("time.sleep(0.001)", "time.sleep(0.5)")
+    code = code.replace(
+        "if job.workload", 'open(sys.argv[2] + ".end", "a").write("x")\n    if job.workload'
+    )
+    with Client(gearmand.address) as client, Script(code, gearmand.address, path) as script:
+        assert script.read() == "ready"
+        client.do_background("f", "1")
+        client.do_background("f", "2")
+        wait_for(lambda: len(read(path)) == 2)
+        os.killpg(script.process.pid, signal.SIGINT)
+        assert script.read() == "stopped"
+    assert (tmp_path / "done.end").read_text() == "xx"
+    wait_for(lambda: gearmand.status()["f"].total == 0)
+
+
 def test_without_their_parent(gearmand: Gearmand, tmp_path: Path) -> None:
     """The processes stop when the one that looks after them was killed."""
     with Script(SCRIPT, gearmand.address, tmp_path / "done") as script:

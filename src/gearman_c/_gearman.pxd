@@ -87,8 +87,8 @@ cdef struct record:
     uint32_t size                   # R of the payload, for bytes_in_flight
 
 
-# The C half of a worker's connection to one server, embedded in a _Station. Who calls libgearman for
-# it has claimed it (station.pxi), with or without the GIL:
+# The C half of a worker's connection to one server, embedded in a _Station. Who calls libgearman
+# for it has claimed it (station.pxi), with or without the GIL:
 #   C  is touched only by who has claimed the station
 cdef struct post:
     lib.gearman_worker_st *worker   # C owned: exactly one server; NULL while not connected
@@ -99,8 +99,9 @@ cdef struct post:
     uint8_t state                   # C a post_state
     bint ready                      # C the socket is, since libgearman last looked
     bint proven                     # C the server has answered as a Gearman server does
-    const char *renewal             # G borrowed from _Station.renewal; NULL if no function has a time
-    size_t renewal_size             #   limit: see renew()
+    const char *renewal             # G borrowed from _Station.renewal; NULL if no function has a
+    #   time limit: see renew()
+    size_t renewal_size             # G
     bint crowded                    # C the socket would not take all of what was sent last
     double since                    # C monotonic seconds: the begin of this state, or the last
     #   piece of an answer
@@ -245,7 +246,7 @@ cdef class _Crew:
 
 cdef class Job:
     cdef _Station _station          # owned
-    cdef lib.gearman_job_st *_job   # C borrowed from the C worker of _connection; NULL when finished
+    cdef lib.gearman_job_st *_job   # C borrowed from the C worker of _connection; NULL: finished
     cdef unsigned long _connection  # which of the station's it came by
     cdef bytes _workload            # each owned
     cdef bytes _handle

@@ -50,7 +50,8 @@ def _poll(Client client, bint first, double seconds=0.0) -> bool:
 
 def _descriptor(Client client) -> tuple:
     """Return the connection's socket, -1 where it is not known, and how many there have been."""
-    return client._channel.socket.descriptor if client._channel.socket.tuned else -1, client._connections
+    cdef plug *p = &client._channel.socket
+    return p.descriptor if p.tuned else -1, client._connections
 
 
 def _is_unsent(Client client) -> bool:

@@ -2,7 +2,7 @@
 
 @cython.auto_pickle(False)
 cdef class _Connector:
-    """The part of a ``Client`` or ``Worker`` that says where its servers are and how it shows itself to them."""
+    """The part of a ``Client`` or ``Worker`` about its servers, and what it tells them."""
 
     def __cinit__(self, *args, **kwargs):
         self._generation = generation

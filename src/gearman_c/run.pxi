@@ -159,7 +159,8 @@ cdef int check_run(Client client) except -1:
 cdef int watch_time(Client client, double deadline) except -1:
     """Raise WaitTimeoutError when the time of the run, or the time without progress, is over."""
     cdef channel *c = &client._channel
-    cdef uint64_t mark = c.acknowledged + (bytes_moved(c.socket.descriptor) if c.socket.tuned else 0)
+    cdef plug *p = &c.socket
+    cdef uint64_t mark = c.acknowledged + (bytes_moved(p.descriptor) if p.tuned else 0)
     cdef double moment = now()
     if mark != client._progress_mark:
         client._progress_mark = mark

@@ -164,6 +164,7 @@ cdef void proceed(post *s) noexcept nogil:
     elif not s.proven:
         header = is_header(&s.socket)
         if header < 0:
+            poll(NULL, 0, 1)        # a moment for the rest
             return
         if header == 0:
             s.rc = lib.GEARMAN_INVALID_MAGIC
