@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-from fix_impostor import Impostor, read_packet, reply
 from fix_running import reverse, running
 from fix_tasks import wait_for
 
@@ -25,7 +21,6 @@ from gearman_c import (
     TaskState,
     UsageError,
     Worker,
-    WorkerOption,
 )
 from gearman_c.testing import Gearmand
 
@@ -147,21 +142,6 @@ def test_functions_change(gearmand: Gearmand) -> None:
         wait_for(lambda: gearmand.status()["b"].available_workers == 0)
 
 
-def test_namespace_and_identifier(gearmand: Gearmand) -> None:
-    names = []
-    worker = Worker(gearmand.address, namespace="ns.", identifier="me")
-    worker.add_function("f", lambda job: names.append(job.function_name))
-    with running(worker), Client(gearmand.address, namespace="ns.") as client:
-        client.do("f", timeout=30)
-        assert names == ["f"]
-        assert any(" me : ns.f" in line for line in gearmand.command("workers"))
-        worker.namespace = None
-        worker.identifier = "other"
-        client.namespace = None
-        client.do("f", timeout=30)
-        assert any(" other : f" in line for line in gearmand.command("workers"))
-
-
 def test_time_limit(gearmand: Gearmand) -> None:
     """The server gives the job that took too long to another one, also behind quick ones."""
     calls: list[bytes] = []
@@ -214,41 +194,6 @@ def test_bad_functions() -> None:
             worker.grab_job(0)
 
 
-def test_options() -> None:
-    worker = Worker("a", identifier="me")
-    needed = WorkerOption.NON_BLOCKING | WorkerOption.GRAB_UNIQ | WorkerOption.IDENTIFIER
-    assert worker.options & needed == needed
-    with pytest.raises(AttributeError):
-        worker.options = needed  # type: ignore[misc]
-
-
-def test_clone(gearmand: Gearmand) -> None:
-    worker = Worker(gearmand.address, timeout=5, namespace="n", identifier="me", exceptions=True)
-    worker.add_function("f", reverse)
-    copy = worker.clone()
-    assert type(copy) is Worker
-    assert (copy.servers, copy.timeout, copy.namespace) == (worker.servers, 5, "n")
-    assert (copy.identifier, copy.exceptions, copy.function_exist("f")) == ("me", True, True)
-    worker.unregister("f")
-    assert copy.function_exist("f")
-
-
-def test_echo(gearmand: Gearmand) -> None:
-    with Worker(gearmand.address) as worker:
-        worker.echo(b"hello", timeout=30)
-
-
-def test_log(gearmand: Gearmand) -> None:
-    lines: list[str] = []
-    with Worker(gearmand.address) as worker:
-        worker.add_function("f", reverse)
-        worker.set_log(lambda _, line: lines.append(line), logging.DEBUG)
-        worker.work(0.1)
-        gearmand.kill()
-        worker.work(0.3)
-    assert any("lost connection" in line for line in lines)
-
-
 def test_closed(gearmand: Gearmand) -> None:
     worker = Worker(gearmand.address)
     worker.add_function("f", reverse)
@@ -291,40 +236,3 @@ def test_memory_of_connections(gearmand: Gearmand) -> None:
     worker.work(0.1)
     del worker
     assert gearman_c._gearman._open_channels() == before
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        reply(31, b"H:x:1\0unknown\0u\0data"),
-        reply(11, b"H:x:1\0f\0data"),
-        reply(31, b"H" * 65536 + b"\0f\0u\0data"),
-        reply(31, b"H:x:1\0f"),
-        reply(19, b"code\0text"),
-        reply(8, b"H:x:1"),
-        reply(10) + reply(31, b"H:x:1\0f\0u\0data"),
-        reply(6) * 1000,
-        b"HTTP/1.0 400 Bad Request\r\n\r\n",
-        b"\0RES\xff\xff\xff\xff\xff\xff\xff\xff",
-    ],
-)
-def test_hostile_servers(answer: bytes) -> None:
-    """Whatever it answers, the worker goes on, and can be closed in the middle of it."""
-    asked = []
-
-    def behave(connection: socket.socket) -> None:
-        while True:
-            command, _ = read_packet(connection)
-            if command == 30:
-                asked.append(command)
-                connection.sendall(answer)
-
-    with Impostor(behave) as server, Worker(server.address) as worker:
-        worker.add_function("f", reverse)
-        end = time.monotonic() + 60
-        while not asked and time.monotonic() < end:
-            worker.work(0.1)
-        for _ in range(5):
-            worker.work(0.1)
-    assert asked

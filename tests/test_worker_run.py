@@ -196,6 +196,21 @@ def test_close_from_another_thread(gearmand: Gearmand) -> None:
     assert not thread.is_alive()
 
 
+def test_two_runs_at_a_time(gearmand: Gearmand) -> None:
+    """A stop is for both."""
+    worker = Worker(gearmand.address)
+    worker.add_function("f", reverse)
+    threads = [threading.Thread(target=worker.run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: gearmand.status().get("f") and gearmand.status()["f"].available_workers == 2)
+    worker.stop()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    worker.close()
+
+
 def test_forked_child(gearmand: Gearmand, run_script: object) -> None:
     """It has its own connections, and leaves those of its parent alone."""
     code = """

@@ -185,7 +185,7 @@ cdef Job next_job(Worker worker, _Crew crew, double deadline):
         raise_log_error(worker._settings)
         if worker._generation != generation:
             raise errors.UsageError("a callable or signal handler forked: the run is the parent's")
-        if worker.is_stopping or now() >= deadline:
+        if worker.is_stopping or worker._closed or now() >= deadline:
             if not is_waited_for(crew.all, count, now()):
                 return None
             is_over = True

@@ -254,7 +254,7 @@ cdef class Worker(_Connector):
         self._crews.add(crew)
         join_crew(crew, FOREVER)
         try:
-            while not self.is_stopping:
+            while not self.is_stopping and not self._closed:
                 job = next_job(self, crew, FOREVER)
                 if job is not None:
                     perform(self, job)
@@ -273,8 +273,9 @@ cdef class Worker(_Connector):
         check_callables(self)
 
     def _resume(self):
-        """Note that all have stopped that were to stop."""
-        self.is_stopping = False
+        """Note that all have stopped that were to stop: there may be two runs at a time."""
+        if not self._crews:
+            self.is_stopping = False
 
     def close(self):
         """Stop, wait for the jobs in hand, and close the connections. Idempotent.
@@ -343,7 +344,7 @@ cdef Job work_once(Worker worker, object timeout, bint is_done):
         worker.enter()              # it may have been closed meanwhile
         job = next_job(worker, crew, deadline)
         if job is None:
-            worker.is_stopping = False
+            worker._resume()
         elif is_done:
             perform(worker, job)
         return job
