@@ -75,6 +75,7 @@ class Call(Generic[_T]):
                     _gearman._stop(self._client, False)
 
     def give_up(self) -> None:
+        """Have the call end soon, with an exception that is for nobody."""
         with self._lock:
             self.given_up = True
             if not self._ended:

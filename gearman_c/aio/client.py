@@ -1,8 +1,8 @@
 """The client for asyncio.
 
-The socket is watched by the event loop. Only what may block is done in threads: looking up names and
-connecting in one, questions in another. Where the descriptor of the socket is not known (see "Large
-payloads" in docs/semantics.md), the first does the waiting, too.
+The socket is watched by the event loop. Only what may block is done in threads: looking up names
+and connecting in one, questions in another. Where the descriptor of the socket is not known (see
+"Large payloads" in docs/semantics.md), the first does the waiting, too.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Runner:
         try:
             yield future
         finally:
-            del self._waiting[future]
+            self._waiting.pop(future, None)  # another loop may have made an end of all
             self._for_all.discard(future)
             if future.done() and not future.cancelled():
                 future.exception()  # asyncio is not to complain that nobody saw it
@@ -78,6 +78,7 @@ class Runner:
                 self._call.give_up()
 
     def tell_when_all_is_done(self, future: asyncio.Future[None]) -> None:
+        """Have a future of ``waiting()`` done when nothing is left to do."""
         self._for_all.add(future)
 
     def watch(self, task: Task, told: Callable[[BaseException | None], None]) -> None:
@@ -137,8 +138,8 @@ class Runner:
     def _tick(self) -> None:
         """See what no wake-up tells: tasks added to the client behind, and its time-out."""
         self._ticker = None
-        if self._waiting:
-            self._attach()
+        if self._waiting and self._loop is not None:
+            self._ticker = self._loop.call_later(_TICK, self._tick)
             self.wake()
         else:
             self._socket.forget()
@@ -153,10 +154,12 @@ class Runner:
             blamed = [] if isinstance(error, _OF_THE_CONNECTION) else self._done[-1:]
             del self._done[len(self._done) - len(blamed) :]
             self._tell()
-            self._fail(error)
+            told = self._fail(error)
             self._done.extend(blamed)
             self._tell()
             self._socket.follow(*_gearman._descriptor(self._tasks))
+            if not told and isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
 
     def _advance(self) -> None:
         if self._call is not None:
@@ -234,17 +237,22 @@ class Runner:
                 else:
                     future.set_result(None)
         self._for_all.clear()
+        self._first = True
 
-    def _fail(self, error: BaseException) -> None:
-        """Raise what ended the run in all who wait."""
+    def _fail(self, error: BaseException) -> bool:
+        """Raise what ended the run in all who wait; False if there is nobody."""
+        told = False
         if not _can_be_raised(error):
             error = _explain(error)
         for future in self._waiting:
             if not future.done():
                 future.set_exception(error)
+                told = True
                 if not isinstance(error, Exception):
                     error = _explain(error)  # for one of them it is enough to end the program
         self._for_all.clear()
+        self._first = True  # for who comes before those are gone
+        return told
 
 
 def _can_be_raised(error: BaseException) -> bool:

@@ -145,9 +145,8 @@ class Submission(Generic[_Workload]):
 
     def _told(self, task: Task, error: BaseException | None) -> None:
         """A task is done; or put off, and tried again when somebody waits anew."""
-        if error is not None:
-            self._put_off = error
-        elif not self._background:
+        self._put_off = error  # what came before a task was done may hold no longer
+        if error is None and not self._background:
             self._ready.append(task)
         self._wake()
 

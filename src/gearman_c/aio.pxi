@@ -57,9 +57,7 @@ def _poll(Client client, bint first, bint again, double seconds=0.0) -> str:
             return "finished"
         if must_prepare(client):
             return "prepare"
-        # What makes room for more may be all that was to come; then the socket stays silent.
-        if c.first_event != NULL or client._untold or (has_waiting(client) and may_refill(
-                c, refill_mark(client, record_at(client, client._next).kind))):
+        if c.first_event != NULL or client._untold or can_refill(client):
             return "again"
         return "write" if is_unsent(client) else "read"
     except BaseException as error:
@@ -73,6 +71,15 @@ cdef bint must_prepare(Client client) noexcept:
     """Whether a run could not go on now without blocking."""
     return PyList_GET_SIZE(client._questions) or (
         client._channel.client == NULL and has_waiting(client))
+
+
+cdef bint can_refill(Client client) noexcept:
+    """Whether there is room for more already.
+
+    What has made the room may be all that was to come: then the socket stays silent.
+    """
+    return has_waiting(client) and not needs_exceptions(client, client._next) and may_refill(
+        &client._channel, refill_mark(client, record_at(client, client._next).kind))
 
 
 cdef bint is_unsent(Client client) noexcept:
