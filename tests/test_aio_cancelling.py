@@ -175,8 +175,8 @@ def test_as_a_run_ends(gearmand: Gearmand, worker: RawWorker) -> None:
     """Who comes as a run ends is not forgotten with it."""
 
     async def main() -> None:
-        async with Client(gearmand.address) as client:
-            for count in range(10):
+        for count in range(10):
+            async with Client(gearmand.address) as client:
                 ending = asyncio.create_task(client.run_tasks())
                 await steps(count)
                 time.sleep(0.02)  # the loop is busy: what comes meanwhile is seen all at once
