@@ -48,6 +48,7 @@ def test_failures(gearmand: Gearmand, worker: RawWorker) -> None:
 
 
 def test_given_up(gearmand: Gearmand, worker: RawWorker) -> None:
+    others = gearman_c._gearman._open_channels()
     with Client(gearmand.address) as client:
         start = time.monotonic()
         with pytest.raises(WaitTimeoutError) as caught:
