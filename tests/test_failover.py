@@ -197,7 +197,7 @@ def send_created(connection: socket.socket) -> None:
 
 
 def send_absurd_command(connection: socket.socket) -> None:
-    """libgearman takes it for the index of a table, and dies."""
+    """It is the index of a table to libgearman, which dies of it."""
     for byte in b"\0RES\x80\0\0\x08\0\0\0\0":
         connection.sendall(bytes([byte]))
     connection.recv(1000)

@@ -95,6 +95,6 @@ def test_given_up_with_a_log(gearmand: Gearmand, worker: RawWorker) -> None:
             client.execute_by_partition("keep", "part", timeout=0.1)
         del client
         reused = [bytearray(b"\xff" * size) for size in range(100, 900)]
-        wait_for(lambda: gearman_c._gearman._open_channels() <= others)
+        wait_for(lambda others=others: gearman_c._gearman._open_channels() <= others)
         assert lines
         del reused
