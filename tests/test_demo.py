@@ -63,7 +63,10 @@ def test_demo() -> None:
         "update_statistics": ["low", "30,000", "30,000"],
     }
     assert "\n100,000 of 100,000 tasks were acknowledged by the server in " in result.stdout
-    assert result.stdout.endswith(" tasks per second.\nThe server is stopped.\n")
+    assert " tasks per second.\nOne worker did them in " in result.stdout
+    assert " Its sums are those of the tasks.\n" in result.stdout
+    assert "\n2,000 were acknowledged, 2,000 done, 0 of them twice.\n" in result.stdout
+    assert result.stdout.endswith("The servers are stopped.\n")
     assert_nobody_listens(result.stdout)
 
 
