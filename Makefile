@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test debug lint bench clean system
+.PHONY: build demo test debug lint bench wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -43,6 +43,12 @@ bench: build $(VENV)/.bench-$(TAG)
 	$(VENV)/bin/python bench/bench.py run
 	$(VENV)/bin/python bench/bench.py plot
 
+# build/dist: an sdist, and a wheel from that; build/wheelhouse: the wheel that carries libgearman.
+wheel: build $(VENV)/.wheel-$(TAG)
+	@rm -rf build/dist build/wheelhouse
+	@$(VENV)/bin/python -m build --outdir build/dist . >build/dist.log || { cat build/dist.log; exit 1; }
+	@PATH="$(abspath $(VENV))/bin:$$PATH" python tools/repair_wheel.py build/dist/*.whl build/wheelhouse
+
 clean:
 	rm -rf .venv build dist *.egg-info gearman_c/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -62,6 +68,10 @@ $(VENV)/.lint-$(TAG): $(VENV)/.installed-$(TAG)
 
 $(VENV)/.bench-$(TAG): bench/requirements.txt $(VENV)/.installed-$(TAG)
 	@$(VENV)/bin/python $(PIP_INSTALL) -r bench/requirements.txt
+	@touch $@
+
+$(VENV)/.wheel-$(TAG): $(VENV)/.installed-$(TAG)
+	@$(VENV)/bin/python $(PIP_INSTALL) 'gearman_c[wheel]'
 	@touch $@
 
 $(DEBUG_VENV)/.made-$(TAG): pyproject.toml | system

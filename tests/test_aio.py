@@ -23,6 +23,7 @@ from gearman_c.aio import Client
 from gearman_c.testing import Gearmand, drain
 
 
+@pytest.mark.smoke
 def test_do(gearmand: Gearmand, worker: RawWorker) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:
@@ -160,6 +161,7 @@ def test_bad_arguments(gearmand: Gearmand) -> None:
     run(main())
 
 
+@pytest.mark.smoke
 def test_large_payloads(gearmand: Gearmand, worker: RawWorker) -> None:
     async def main() -> None:
         async with Client(gearmand.address) as client:

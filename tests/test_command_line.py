@@ -30,6 +30,7 @@ from gearman_c.testing import Gearmand, unused_port
 # Servers
 
 
+@pytest.mark.smoke
 def test_environment_names_the_server(gearmand: Gearmand) -> None:
     result = run("f", data=b"x\n", GEARMAN_SERVERS=f"127.0.0.1:{unused_port()},{gearmand.address}")
     assert (result.returncode, result.stderr) == (0, b"")
@@ -105,6 +106,7 @@ def test_wrong_command(arguments: list[str]) -> None:
     assert result.stderr.startswith(b"usage: gearman-c")
 
 
+@pytest.mark.smoke
 def test_help_and_version() -> None:
     shown = [
         subprocess.run([*COMMAND[:-1], *arguments], capture_output=True, check=True).stdout.decode()
@@ -120,6 +122,7 @@ def test_help_and_version() -> None:
     ]
 
 
+@pytest.mark.smoke
 def test_console_script(gearmand: Gearmand) -> None:
     script = Path(sys.executable).with_name("gearman-c")
     subprocess.run([script, "submit", "f", "--server", gearmand.address], input=b"x\n", check=True)

@@ -33,6 +33,7 @@ DO_BACKGROUND = ["do_background", "do_high_background", "do_low_background"]
 
 
 @pytest.mark.parametrize("name", DO)
+@pytest.mark.smoke
 def test_do(gearmand: Gearmand, worker: RawWorker, name: str) -> None:
     with Client(gearmand.address) as client:
         assert getattr(client, name)("reverse", b"abc") == b"cba"
@@ -161,6 +162,7 @@ def test_do_background(gearmand: Gearmand, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DO_BACKGROUND)
+@pytest.mark.smoke
 def test_at(gearmand: Gearmand, name: str) -> None:
     """The server gives the job to nobody before its time."""
     with Client(gearmand.address) as client:

@@ -21,6 +21,7 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.smoke
 def test_background(gearmand: Gearmand) -> None:
     result = run("background.py", gearmand.address)
     assert (result.returncode, result.stderr) == (0, "")
@@ -41,6 +42,7 @@ def test_background_without_a_server() -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.smoke
 def test_results(gearmand: Gearmand, worker: RawWorker) -> None:
     result = run("results.py", gearmand.address)
     assert (result.returncode, result.stderr) == (0, "")
@@ -58,6 +60,7 @@ def test_results_without_a_server() -> None:
     assert result.stderr.startswith("ConnectionFailedError: no server takes a connection")
 
 
+@pytest.mark.smoke
 def test_worker(gearmand: Gearmand) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLES / "worker.py"), gearmand.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -190,6 +190,7 @@ ATTRIBUTES: dict[type, list[str]] = {
 
 
 @pytest.mark.parametrize("module", NAMES)
+@pytest.mark.smoke
 def test_all(module: str) -> None:
     loaded = importlib.import_module(module)
     assert sorted(loaded.__all__) == sorted(NAMES[module])
@@ -219,6 +220,7 @@ def test_typed(name: str) -> None:
     assert files(gearman_c).joinpath(name).is_file()
 
 
+@pytest.mark.smoke
 def test_versions() -> None:
     assert gearman_c.__version__ == importlib.metadata.version("gearman_c")
     major, minor, *_ = gearman_c.libgearman_version().split(".")

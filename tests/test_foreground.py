@@ -26,6 +26,7 @@ from gearman_c.testing import Gearmand, drain
 from gearman_c.testing.protocol import CAN_DO, GRAB_JOB_UNIQ, JOB_ASSIGN_UNIQ, Connection, packet
 
 
+@pytest.mark.smoke
 def test_result(gearmand: Gearmand, worker: RawWorker) -> None:
     with Client(gearmand.address) as client:
         task = client.add_task("reverse", b"abc", context="mine")
@@ -59,6 +60,7 @@ def test_sizes(gearmand: Gearmand, worker: RawWorker, size: int) -> None:
     assert task.result() == payload[:size][::-1]
 
 
+@pytest.mark.smoke
 def test_priorities(gearmand: Gearmand) -> None:
     order: list[bytes] = []
     with Client(gearmand.address) as client:

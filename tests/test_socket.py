@@ -39,6 +39,7 @@ def add_large(client: Client, count: int, size: int) -> list[Task]:
 
 
 @pytest.mark.parametrize(("count", "size"), [(100, 1_000_000), (10, 20_000_000)])
+@pytest.mark.smoke
 def test_large_payloads(gearmand: Gearmand, count: int, size: int) -> None:
     client = Client(gearmand.address)
     tasks = add_large(client, count, size)
@@ -49,6 +50,7 @@ def test_large_payloads(gearmand: Gearmand, count: int, size: int) -> None:
     check_all_there(gearmand, tasks)
 
 
+@pytest.mark.smoke
 def test_again_after_a_reconnect(proxy: Proxy, gearmand: Gearmand) -> None:
     client = Client(proxy.address)
     for _ in range(5):
@@ -60,6 +62,7 @@ def test_again_after_a_reconnect(proxy: Proxy, gearmand: Gearmand) -> None:
     assert proxy.connections == 5
 
 
+@pytest.mark.smoke
 def test_tuned_before_the_first_payload(gearmand: Gearmand) -> None:
     client = Client(gearmand.address)
     seen: list[dict] = []

@@ -27,6 +27,7 @@ from gearman_c.testing import Gearmand
 LOGGER = "gearman_c.worker"
 
 
+@pytest.mark.smoke
 def test_results(gearmand: Gearmand) -> None:
     worker = Worker(gearmand.address)
     assert worker.add_function("reverse", reverse) is reverse
@@ -84,6 +85,7 @@ def fail(job: Job) -> None:
     raise ValueError("no good")
 
 
+@pytest.mark.smoke
 def test_failures(gearmand: Gearmand, caplog: pytest.LogCaptureFixture) -> None:
     """Every client sees a failure; the text comes as a warning."""
     worker = Worker(gearmand.address)

@@ -109,6 +109,7 @@ def test_nothing_is_dropped_by_stopping(gearmand: Gearmand) -> None:
     assert sorted(done, key=int) == [b"%d" % number for number in range(300)]
 
 
+@pytest.mark.smoke
 def test_threads(gearmand: Gearmand) -> None:
     """Three at the same time: each waits for the other two."""
     together = threading.Barrier(3)
@@ -143,6 +144,7 @@ def test_an_exit_in_a_thread(gearmand: Gearmand) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.smoke
 def test_signals(gearmand: Gearmand, number: signal.Signals, threads: int) -> None:
     """The job in hand is done first."""
     with Client(gearmand.address) as client, Script(SCRIPT, gearmand.address, threads) as script:
