@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test debug lint bench wheel clean system
+.PHONY: build demo test stress debug lint bench wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -26,6 +26,10 @@ demo: build
 
 test: build
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+# 10,000,000 tasks through a server that is killed every 5 seconds; ARGS='100000 2' for others.
+stress: build
+	$(VENV)/bin/python tools/stress.py $(ARGS)
 
 debug: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
