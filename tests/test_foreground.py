@@ -192,6 +192,22 @@ def test_same_key_as_one_withdrawn(gearmand: Gearmand, worker: RawWorker) -> Non
         assert client.do("talk", b"", unique="k") == b"one two end"
 
 
+def test_one_connection_unless_there_was_one(proxy: Proxy, worker: RawWorker) -> None:
+    """Only one that was made for background tasks must be replaced, since it tells too little."""
+    with Client(proxy.address) as client:
+        for _ in range(2):
+            client.add_task("reverse", b"abc")
+            client.run_tasks()
+        client.do("reverse", b"abc")
+        assert proxy.connections == 1
+    with Client(proxy.address) as client:
+        client.add_task_background("none")
+        client.run_tasks()
+        client.do("reverse", b"abc")
+        client.do("reverse", b"abc")
+    assert proxy.connections == 3
+
+
 def test_timeout_keeps_waiting(gearmand: Gearmand, worker: RawWorker) -> None:
     worker.gate.clear()
     with Client(gearmand.address) as client:

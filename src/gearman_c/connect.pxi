@@ -13,6 +13,8 @@ cdef object no_servers(str operation):
 cdef int use_server(Client client, double deadline) except -1:
     """Connect the client's channel."""
     cdef Py_ssize_t index
+    if has_waiting(client) and needs_exceptions(client, client._next):
+        client._channel.wants_exceptions = True     # or step() would have to connect again
     try:
         index = connect(client, &client._channel, deadline, "run_tasks")
     except errors.WaitTimeoutError:
