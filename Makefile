@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test stress debug lint bench wheel clean system
+.PHONY: build demo test stress debug fuzz lint bench wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -34,6 +34,11 @@ stress: build
 debug: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
 	tools/test-debug.sh $(DEBUG_VENV)/bin/python -m 'not unsanitized' $(PARALLEL) $(ARGS)
+
+# Servers that talk nonsense, 200,000 times.
+fuzz: $(DEBUG_VENV)/.made-$(TAG)
+	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
+	FUZZ_CASES=200000 tools/test-debug.sh $(DEBUG_VENV)/bin/python $(PARALLEL) tests/test_fuzz.py $(ARGS)
 
 lint: build $(VENV)/.lint-$(TAG)
 	$(VENV)/bin/ruff check .

@@ -61,7 +61,12 @@ class BuildExtension(build_ext):
 
 setup(
     ext_modules=[
-        Extension("gearman_c._gearman", ["src/gearman_c/_gearman.pyx"], depends=["setup.py"])
+        Extension(
+            "gearman_c._gearman",
+            ["src/gearman_c/_gearman.pyx"],
+            include_dirs=["src/gearman_c"],
+            depends=["setup.py", "src/gearman_c/imports.h"],
+        )
     ],
     cmdclass={"build_ext": BuildExtension},
     options={"build": {"build_base": BUILD}},

@@ -22,6 +22,16 @@ cdef struct plug:
     sockaddr_storage local          # R its own end: tells later that the number is still ours
 
 
+# How far a connection's packets have been read, by descriptor (sieve.pxi). Whoever runs the
+# connection reads it; a new socket of libgearman's begins anew.
+cdef struct sieve:
+    uint32_t left                   # bytes of the packet that are to come
+    uint8_t header                  # bytes of its header that have come
+    uint8_t nul_bytes               # NUL bytes that must come before its end
+    bint is_libgearmans             # its socket() was seen
+    bint has_refused                # what came was no packet
+
+
 # A packet about a job that runs, or the answer about a status, on its way to Python (events.pxi).
 cdef struct event:
     event *next                     # owned: the one that came after it
@@ -55,7 +65,6 @@ cdef struct channel:
     size_t in_flight                # R tasks in libgearman that are not done
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come
-    bint proven                     # R the server has answered as a Gearman server does
     bint wants_exceptions           # G whether the server is to be asked to tell exceptions,
     bint tells_exceptions           # R   and whether it was; see needs_exceptions() in run.pxi
     bint violated                   # R libgearman ended a task that it had no reason to end

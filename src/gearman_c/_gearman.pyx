@@ -17,7 +17,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, strtoul, strtoull
-from libc.string cimport memcmp, memcpy, memset, strcmp, strlen, strncmp
+from libc.string cimport memchr, memcmp, memcpy, memset, strcmp, strlen, strncmp
 
 import datetime
 import io
@@ -42,6 +42,7 @@ include "handles.pxi"
 include "arguments.pxi"
 include "task.pxi"
 include "socket.pxi"
+include "sieve.pxi"
 include "events.pxi"
 include "settings.pxi"
 include "connector.pxi"

@@ -43,7 +43,7 @@ cdef lib.gearman_return_t block(channel *c, blocking call, question *q,
     pthread_sigmask(SIG_SETMASK, &deferred, &before)
     rc = call(c.client, q)
     pthread_sigmask(SIG_SETMASK, &before, NULL)
-    return rc
+    return verdict(&c.socket, rc)
 
 
 cdef int cancel_job(Client client, object job_handle, object timeout) except -1:

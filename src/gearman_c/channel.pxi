@@ -164,7 +164,6 @@ cdef void forget_channel(channel *c) noexcept nogil:
     c.in_flight = 0
     c.bytes_in_flight = 0
     c.markers = 0
-    c.proven = False
     c.tells_exceptions = False
     c.violated = False
 

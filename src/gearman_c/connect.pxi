@@ -101,7 +101,6 @@ cdef lib.gearman_return_t connect_address(
         rc = open_channel(c, host_text, port)
     while rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
         if c.markers == 0:
-            c.proven = True
             rc = send_options(client, c)
             if rc != lib.GEARMAN_TIMEOUT:
                 return rc

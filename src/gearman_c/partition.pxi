@@ -23,11 +23,6 @@ cdef extern from *:
         const char *, size_t, int) nogil
 
 
-cdef extern from "<sys/socket.h>" nogil:
-    enum: SHUT_RDWR
-    int shutdown(int, int)
-
-
 @cython.auto_pickle(False)
 @cython.final
 @cython.no_gc_clear                 # what the connection borrows goes after it

@@ -119,20 +119,10 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
     cdef lib.gearman_return_t rc
     cdef double moment
     cdef bint looked = False
-    cdef int header
     while True:
-        if not c.proven and c.socket.tuned:
-            header = is_header(&c.socket)
-            if header == 0:
-                return lib.GEARMAN_INVALID_MAGIC
-            if header < 0:
-                if now() >= until:
-                    return lib.GEARMAN_IO_WAIT
-                poll(NULL, 0, 1)    # a moment for the rest
-                continue
         rc = lib.gearman_client_run_tasks(c.client)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
-            return rc
+            return verdict(&c.socket, rc)
         if c.violated:
             return lib.GEARMAN_UNEXPECTED_PACKET
         recognise(&c.socket)

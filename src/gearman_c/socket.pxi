@@ -233,22 +233,6 @@ cdef void recognise(plug *p) noexcept nogil:
     p.tuned = True
 
 
-cdef int is_header(const plug *p) noexcept nogil:
-    """Whether a packet of a Gearman server comes: 0 if it does not, -1 if that is still open.
-
-    libgearman writes through a NULL pointer when it meets a line of text (1.1.20 and 2.0.0,
-    packet.cc, gearman_packet_unpack()), so it must not read what a web server answers; and it takes
-    a command of 31 bits and more for the index of a table.
-    """
-    cdef char head[8]
-    cdef ssize_t count = recv(p.descriptor, head, 8, MSG_PEEK | MSG_DONTWAIT)
-    if count <= 0:
-        return 1                    # libgearman is to see that
-    if head[0] != 0:
-        return 0
-    return -1 if count < 8 else memcmp(head, b"\0RES\0\0\0", 7) == 0
-
-
 cdef bint still_ours(const plug *p) noexcept nogil:
     """Whether the descriptor still is the socket that was set up: libgearman may have closed it."""
     cdef sockaddr_storage address

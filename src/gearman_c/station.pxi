@@ -157,19 +157,9 @@ cdef void proceed(post *s) noexcept nogil:
     """Let libgearman connect, register, ask and read, as far as it comes without waiting."""
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint was_ready = s.ready
-    cdef int header
     s.ready = False
     if s.state == CONNECTING or not s.socket.tuned:
         lib.gearman_worker_wait(s.worker)       # tells it what the socket is ready for
-    elif not s.proven:
-        header = is_header(&s.socket)
-        if header < 0:
-            poll(NULL, 0, 1)        # a moment for the rest
-            return
-        if header == 0:
-            s.rc = lib.GEARMAN_INVALID_MAGIC
-            s.state = BROKEN
-            return
     elif s.state == IDLE and s.renewal != NULL and not renew(s):
         s.rc = lib.GEARMAN_LOST_CONNECTION
         s.state = BROKEN
@@ -197,7 +187,7 @@ cdef void proceed(post *s) noexcept nogil:
         # A connection that it could not make, or that it lost, it calls "no jobs", too.
         if rc == lib.GEARMAN_NO_JOBS:
             rc = lib.GEARMAN_LOST_CONNECTION if s.socket.tuned else lib.GEARMAN_COULD_NOT_CONNECT
-        s.rc = rc
+        s.rc = verdict(&s.socket, rc)
         s.state = BROKEN
 
 
