@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from ._gearman import Client, Submission, Task, libgearman_version
+from .admin import Admin
 from .enums import ClientOption, Priority, ReturnCode, TaskState
 from .errors import (
     ArgumentError,
@@ -17,31 +18,43 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .settings import TLS, JobStatus
+from .settings import (
+    TLS,
+    FunctionStatus,
+    JobStatus,
+    PriorityStatus,
+    ServerJob,
+    WorkerStatus,
+)
 
 __version__ = _version("gearman_c")
 
 __all__ = [
     "TLS",
+    "Admin",
     "ArgumentError",
     "Client",
     "ClientOption",
     "ConnectionFailedError",
+    "FunctionStatus",
     "GearmanError",
     "JobFailedError",
     "JobStatus",
     "NotSupportedError",
     "Priority",
+    "PriorityStatus",
     "ProtocolError",
     "QueueFullError",
     "ReturnCode",
     "ServerError",
+    "ServerJob",
     "Submission",
     "Task",
     "TaskState",
     "UnconfirmedError",
     "UsageError",
     "WaitTimeoutError",
+    "WorkerStatus",
     "__version__",
     "libgearman_version",
 ]
