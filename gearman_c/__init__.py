@@ -2,13 +2,14 @@
 
 from importlib.metadata import version as _version
 
-from ._gearman import Client, Submission, Task, libgearman_version
+from ._gearman import Client, Job, Submission, Task, libgearman_version
 from .admin import Admin
-from .enums import ClientOption, Priority, ReturnCode, TaskState
+from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .errors import (
     ArgumentError,
     ConnectionFailedError,
     GearmanError,
+    JobFailed,
     JobFailedError,
     NotSupportedError,
     ProtocolError,
@@ -26,6 +27,7 @@ from .settings import (
     ServerJob,
     WorkerStatus,
 )
+from .worker import Worker
 
 __version__ = _version("gearman_c")
 
@@ -38,6 +40,8 @@ __all__ = [
     "ConnectionFailedError",
     "FunctionStatus",
     "GearmanError",
+    "Job",
+    "JobFailed",
     "JobFailedError",
     "JobStatus",
     "NotSupportedError",
@@ -54,6 +58,8 @@ __all__ = [
     "UnconfirmedError",
     "UsageError",
     "WaitTimeoutError",
+    "Worker",
+    "WorkerOption",
     "WorkerStatus",
     "__version__",
     "libgearman_version",

@@ -80,6 +80,23 @@ class ClientOption(IntFlag):
     SSL = 1 << 8
 
 
+class WorkerOption(IntFlag):
+    """The options of a worker: ``gearman_worker_options_t`` without the prefix."""
+
+    ALLOCATED = 1 << 0
+    NON_BLOCKING = 1 << 1
+    PACKET_INIT = 1 << 2
+    GRAB_JOB_IN_USE = 1 << 3
+    PRE_SLEEP_IN_USE = 1 << 4
+    WORK_JOB_IN_USE = 1 << 5
+    CHANGE = 1 << 6
+    GRAB_UNIQ = 1 << 7
+    TIMEOUT_RETURN = 1 << 8
+    GRAB_ALL = 1 << 9
+    SSL = 1 << 10
+    IDENTIFIER = 1 << 11
+
+
 class Priority(IntEnum):
     """The queue of a function a job waits in: ``gearman_job_priority_t`` without the prefix."""
 

@@ -17,6 +17,7 @@ __all__ = [
     "ArgumentError",
     "ConnectionFailedError",
     "GearmanError",
+    "JobFailed",
     "JobFailedError",
     "NotSupportedError",
     "ProtocolError",
@@ -155,3 +156,10 @@ class UsageError(GearmanError, RuntimeError):
 
 class NotSupportedError(GearmanError):
     """The libgearman that is loaded, or this version of gearman_c, lacks the function."""
+
+
+class JobFailed(Exception):  # noqa: N818 - said, not suffered: the job failed, the callable did not
+    """Raised by a worker's callable to let its job fail, without a traceback in the log.
+
+    A text given to it is told to the client that waits for the job, as a warning.
+    """

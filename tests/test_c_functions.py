@@ -78,7 +78,9 @@ def test_no_python_name_has_a_reason() -> None:
     assert [c for c, name, note in read_rows() if name is None and note is None] == []
 
 
-@pytest.mark.parametrize("kind", [gearman_c.Client, gearman_c.Task])
+@pytest.mark.parametrize(
+    "kind", [gearman_c.Client, gearman_c.Job, gearman_c.Task, gearman_c.Worker]
+)
 def test_what_a_docstring_wraps_is_in_the_table(kind: type) -> None:
     rows = {c: name for c, name, _ in read_rows()}
     texts = [kind.__doc__, *(getattr(kind, name).__doc__ for name in dir(kind) if name[0] != "_")]

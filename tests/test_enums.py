@@ -7,12 +7,13 @@ import ctypes
 import pytest
 
 import gearman_c
-from gearman_c import ClientOption, Priority, ReturnCode, TaskState
+from gearman_c import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 
 # Through the extension, so that it is the very library it is linked with, wherever that lies.
 library = ctypes.CDLL(gearman_c._gearman.__file__)
 library.gearman_strerror.restype = ctypes.c_char_p
 library.gearman_client_create.restype = ctypes.c_void_p
+library.gearman_worker_create.restype = ctypes.c_void_p
 
 
 @pytest.fixture
@@ -54,6 +55,32 @@ def test_client_option_bits() -> None:
         "GENERATE_UNIQUE": 64,
         "EXCEPTION": 128,
         "SSL": 256,
+    }
+
+
+def test_worker_options_are_known() -> None:
+    """As those of a client; IDENTIFIER makes one up."""
+    worker = ctypes.c_void_p(library.gearman_worker_create(None))
+    made = WorkerOption(library.gearman_worker_options(worker))
+    assert made == (
+        WorkerOption.ALLOCATED
+        | WorkerOption.PACKET_INIT
+        | WorkerOption.GRAB_UNIQ
+        | WorkerOption.GRAB_ALL
+    )
+    settable = WorkerOption.NON_BLOCKING | WorkerOption.TIMEOUT_RETURN | WorkerOption.IDENTIFIER
+    for option in settable:
+        library.gearman_worker_add_options(worker, int(option))
+        assert WorkerOption(library.gearman_worker_options(worker)) & option
+    assert library.gearman_worker_options(worker) == made | settable
+    library.gearman_worker_free(worker)
+
+
+def test_worker_option_bits() -> None:
+    names = "ALLOCATED NON_BLOCKING PACKET_INIT GRAB_JOB_IN_USE PRE_SLEEP_IN_USE WORK_JOB_IN_USE"
+    names += " CHANGE GRAB_UNIQ TIMEOUT_RETURN GRAB_ALL SSL IDENTIFIER"
+    assert {option.name: option.value for option in WorkerOption} == {
+        name: 1 << bit for bit, name in enumerate(names.split())
     }
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fix_worker import RawWorker
 
+from gearman_c import Client, JobFailedError
 from gearman_c.testing import Gearmand, drain, unused_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -53,3 +56,19 @@ def test_results_without_a_server() -> None:
     result = run("results.py", address)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("ConnectionFailedError: no server takes a connection")
+
+
+def test_worker(gearmand: Gearmand) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "worker.py"), gearmand.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            with Client(gearmand.address) as client:
+                assert client.do("reverse", b"abc", timeout=30) == b"cba"
+                assert client.do("lines", b"a\nb\n", timeout=30) == b"A\nB\n"
+                with pytest.raises(JobFailedError):
+                    client.do("reverse", timeout=30)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0

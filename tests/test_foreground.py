@@ -8,7 +8,7 @@ import threading
 import pytest
 from fix_proxy import Proxy
 from fix_tasks import wait_for
-from fix_worker import RawWorker
+from fix_worker import COMPLETE, DATA, STATUS, RawWorker
 
 import gearman_c
 from gearman_c import (
@@ -16,12 +16,14 @@ from gearman_c import (
     ConnectionFailedError,
     JobFailedError,
     ReturnCode,
+    Task,
     TaskState,
     UnconfirmedError,
     UsageError,
     WaitTimeoutError,
 )
 from gearman_c.testing import Gearmand, drain
+from gearman_c.testing.protocol import CAN_DO, GRAB_JOB_UNIQ, JOB_ASSIGN_UNIQ, Connection, packet
 
 
 def test_result(gearmand: Gearmand, worker: RawWorker) -> None:
@@ -127,6 +129,65 @@ def test_same_key_same_job(gearmand: Gearmand, worker: RawWorker) -> None:
     assert len({task.job_handle for task in tasks}) == 1
     assert [task.result() for task in tasks] == [b"ba"] * 3
     assert worker.done == 1
+
+
+def test_same_key_each_hears_all(gearmand: Gearmand) -> None:
+    """Also one that joins later, from then on."""
+    joined = threading.Event()
+
+    def work() -> None:
+        wait_for(lambda: gearmand.status()["f"].total)
+        with Connection(gearmand.address) as connection:
+            connection.send(packet(CAN_DO, b"f") + packet(GRAB_JOB_UNIQ))
+            [(command, body)] = connection.receive()
+            assert command == JOB_ASSIGN_UNIQ
+            handle = body.partition(b"\0")[0]
+            connection.send(packet(DATA, handle, b"first"))
+            joined.wait(60)
+            for number in range(5):
+                connection.send(packet(DATA, handle, b"%d" % number))
+            connection.send(packet(STATUS, handle, b"3", b"4") + packet(COMPLETE, handle, b"end"))
+            connection.synchronize()
+
+    tasks: list[Task] = []
+    told: list[Task] = []
+    with Client(gearmand.address) as client:
+
+        def on_data(task: Task) -> None:
+            told.append(task)
+            if len(told) == 1:
+                client.on_created = lambda task: joined.set() if task is tasks[-1] else None
+                tasks.extend(client.add_task("f", b"x", unique="k") for _ in range(2))
+
+        client.on_data = on_data
+        tasks.append(client.add_task("f", b"x", unique="k"))
+        assert gearmand.command("create function f") == ["OK"]
+        worker = threading.Thread(target=work)
+        worker.start()
+        client.run_tasks(timeout=60)
+        worker.join()
+    assert tasks[0].data == b"first01234"
+    assert [task.data for task in tasks[1:]] == [b"01234"] * 2
+    assert [task.result() for task in tasks] == [b"end"] * 3
+    assert [task.numerator for task in tasks] == [3] * 3
+    assert [told.count(task) for task in tasks] == [6, 5, 5]
+
+
+def test_same_key_as_one_withdrawn(gearmand: Gearmand, worker: RawWorker) -> None:
+    """The server goes on sending for the one that nobody waits for any more."""
+    worker.gate.clear()
+    with Client(gearmand.address) as client:
+        task = client.add_task("talk", b"", unique="k")
+        with pytest.raises(WaitTimeoutError):
+            client.run_tasks(timeout=0.2)
+        with pytest.raises(WaitTimeoutError) as caught:
+            client.do("talk", b"", unique="k", timeout=0.2)
+        assert [each.job_handle for each in caught.value.unconfirmed] == [task.job_handle]
+        worker.gate.set()
+        client.run_tasks(timeout=60)
+        assert task.chunks == (b"one ", b"two ")
+        assert task.warnings == (b"careful",)
+        assert client.do("talk", b"", unique="k") == b"one two end"
 
 
 def test_timeout_keeps_waiting(gearmand: Gearmand, worker: RawWorker) -> None:

@@ -81,3 +81,18 @@ def test_nobody_listens() -> None:
 def test_bad_names(names: tuple[str, str]) -> None:
     with Client("127.0.0.1:1") as client, pytest.raises(ArgumentError):
         client.execute_by_partition(*names)
+
+
+def test_given_up_with_a_log(gearmand: Gearmand, worker: RawWorker) -> None:
+    """The thread of the call logs when its client is gone: its settings must not be."""
+    for _ in range(5):
+        lines: list[str] = []
+        client = Client(gearmand.address)
+        client.set_log(lambda _, line, lines=lines: lines.append(line), 5)
+        with pytest.raises(WaitTimeoutError):
+            client.execute_by_partition("keep", "part", timeout=0.1)
+        del client
+        reused = [bytearray(b"\xff" * size) for size in range(100, 900)]
+        wait_for(lambda: gearman_c._gearman._open_channels() == 0)
+        assert lines
+        del reused

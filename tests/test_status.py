@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
 
 import pytest
 from fix_impostor import Impostor, answer_status, read_packet, reply
+from fix_tasks import wait_for
 from fix_worker import STATUS, Packets, RawWorker
 
 from gearman_c import (
@@ -192,6 +196,45 @@ def test_an_answer_nobody_asked_for() -> None:
         client.job_status("H:a:1", timeout=30)
 
 
+# Python 3.12 warns of a fork while there are threads, which is what is done here.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_signal_handler_that_forks() -> None:
+    """The child gives up the call; the parent's connection is none of its business."""
+    children: list[int] = []
+    asked, child_is_gone = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        answer_status(connection)
+        _, handle = read_packet(connection)
+        asked.set()
+        child_is_gone.wait(60)
+        connection.sendall(reply(20, handle + b"\x001\x001\x002\x003"))
+
+    def interrupt() -> None:
+        asked.wait(60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        wait_for(lambda: children)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+        child_is_gone.set()
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+    interrupter = threading.Thread(target=interrupt)
+    try:
+        with Impostor(behave) as impostor, Client(impostor.address) as client:
+            interrupter.start()
+            try:
+                assert client.job_status("H:a:1", timeout=60) == JobStatus(True, True, 2, 3, None)
+            except UsageError as error:
+                os._exit("forked" not in str(error) or children != [0])
+            finally:
+                if children == [0]:
+                    os._exit(1)
+            interrupter.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(children) == 1
+
+
 @pytest.mark.parametrize("bad", ["", "H:" + "x" * 62, "a\0b", "\ud800"])
 def test_bad_handles(bad: str) -> None:
     with Client("127.0.0.1:1") as client:
@@ -225,3 +268,35 @@ def test_closed() -> None:
     ):
         with pytest.raises(UsageError, match="the client is closed"):
             call("x")
+
+
+def test_settings_change_meanwhile() -> None:
+    """A question in another thread goes on with the settings it began with."""
+    identifiers = []
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            command, body = read_packet(connection)
+            if command == 15:
+                connection.sendall(reply(20, body + b"\x000\x000\x000\x000"))
+            elif command == 22:
+                identifiers.append(body)
+
+    def silent(connection: socket.socket) -> None:
+        is_asked.set()
+        connection.recv(1 << 20)
+        is_over.wait(60)
+
+    is_asked, is_over = threading.Event(), threading.Event()
+    with Impostor(silent) as deaf, Impostor(behave) as server:
+        client = Client([deaf.address, server.address], timeout=1, identifier="A" * 60)
+        asking = threading.Thread(target=client.job_status, args=("H:x:1",))
+        asking.start()
+        assert is_asked.wait(60)
+        client.identifier = "new"
+        reused = [b"%060d" % number for number in range(20_000)]
+        asking.join()
+        is_over.set()
+        client.close()
+        del reused
+    assert identifiers == [b"A" * 60]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from fix_proxy import Proxy
+from fix_tasks import wait_for
 from fix_worker import COMPLETE, FAIL, Packets, RawWorker
 
 from gearman_c import Client, ConnectionFailedError, JobFailedError, Priority, TaskState
@@ -109,6 +111,52 @@ def test_read_ahead_is_bounded(gearmand: Gearmand, worker: RawWorker) -> None:
     with Client(gearmand.address) as client:
         for taken, _ in enumerate(client.submit("reverse", source(), background=False), 1):
             assert read - taken <= 2 * client.max_in_flight
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_slow_source_holds_nothing_back(
+    gearmand: Gearmand, worker: RawWorker, *, background: bool
+) -> None:
+    """What is done is given out when the source gives the next, not at its end."""
+    given = 0
+
+    def source() -> Iterator[bytes]:
+        for number in range(60):
+            time.sleep(0.02)  # longer than it is waited for, so all before is sent
+            wait_for(lambda: worker.done >= (0 if background else number))  # noqa: B023
+            assert number - given < 20
+            yield b"x"
+
+    with Client(gearmand.address) as client:
+        for _ in client.submit("reverse", source(), background=background):
+            given += 1
+    assert given == 60
+
+
+def test_waiting_for_workers_behind_a_full_queue(gearmand: Gearmand, worker: RawWorker) -> None:
+    """It sleeps, and goes on with what was refused when the workers go on."""
+    assert gearmand.command("maxqueue reverse 20") == ["OK"]
+    worker.gate.clear()
+    opener = threading.Timer(2, worker.gate.set)
+    with Client(gearmand.address, max_in_flight=50) as client:
+        opener.start()
+        before = time.thread_time()
+        stream = client.submit("reverse", numbers(200), background=False)
+        next(stream)
+        assert time.thread_time() - before < 1
+        assert sum(1 for _ in stream) == 199
+    opener.join()
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_payloads_that_on_workload_gives(
+    gearmand: Gearmand, worker: RawWorker, *, background: bool
+) -> None:
+    with Client(gearmand.address) as client:
+        client.on_workload = lambda task: b"0123456789"
+        stream = client.submit("reverse", [None, b"x"] * 1500, background=background)
+        assert sum(len(task.workload or b"") for task in stream) == 1500 * 11
+        assert client.pending == 0
 
 
 FLAT = """

@@ -1,26 +1,24 @@
 """The client for asyncio.
 
-The socket is watched by the event loop. Only what may block - looking up names, connecting, asking
-for a status - is done in a thread, one for each client. Where the descriptor of the socket is not
-known (see "Large payloads" in docs/semantics.md), that thread does the waiting, too.
+The socket is watched by the event loop. Only what may block is done in threads: looking up names
+and connecting in one, questions in another. Where the descriptor of the socket is not known (see
+"Large payloads" in docs/semantics.md), the first does the waiting, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .. import _gearman
 from .._gearman import Task
-from ..enums import Priority
-from ..errors import ArgumentError, GearmanError, UsageError, WaitTimeoutError
-from .runner import Needed, raise_error
+from ..enums import Priority, ReturnCode, TaskState
+from ..errors import ArgumentError, UsageError, WaitTimeoutError
+from .calls import Calls
+from .runner import Runner
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Workload = TypeVar("_Workload", bound="str | Buffer")
 
-_SLICE = 0.05  # seconds that the thread waits where the descriptor is not known
-
 
 def _same(name: str) -> Any:
     """Return a property that is an attribute of the ``gearman_c.Client`` behind."""
@@ -46,6 +42,19 @@ def _same(name: str) -> Any:
         setattr(client.tasks, name, value)
 
     return property(read, write, doc=f"As ``gearman_c.Client.{name}``.")
+
+
+def _adding(name: str) -> Any:
+    """Return a method that adds a task; it joins the run that is under way."""
+
+    def add(client: Client, *arguments: Any, **options: Any) -> Task:
+        task: Task = getattr(client.tasks, name)(*arguments, **options)
+        client._runner.wake()
+        return task
+
+    add.__name__ = name
+    add.__doc__ = f"As ``gearman_c.Client.{name}()``."
+    return add
 
 
 class Client:
@@ -85,16 +94,8 @@ class Client:
         )
         # The first foreground task would make the connection anew, which blocks.
         self.tasks.set_server_option("exceptions")
-        self._thread: ThreadPoolExecutor | None = None
-        self._blocking: asyncio.Future[Any] | None = None
-        self._runner: asyncio.Task[None] | None = None
-        self._waiting = 0  # coroutines that need the runner
-        self._done: list[Task] = []
-        self._futures: dict[Task, asyncio.Future[None]] = {}
-        self._abandoned: set[Task] = set()
-        self._woken = asyncio.Event()
-        self._watched = -1  # a copy of the connection's descriptor, so that nobody else gets its
-        self._connection = 0  # number while the event loop watches it
+        self._runner = Runner(self.tasks)
+        self._questions = Calls()
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,14 +114,14 @@ class Client:
     add_servers = _same("add_servers")
     remove_servers = _same("remove_servers")
     servers = _same("servers")
-    add_task = _same("add_task")
-    add_task_high = _same("add_task_high")
-    add_task_low = _same("add_task_low")
-    add_task_background = _same("add_task_background")
-    add_task_high_background = _same("add_task_high_background")
-    add_task_low_background = _same("add_task_low_background")
-    add_task_status = _same("add_task_status")
-    add_task_status_by_unique = _same("add_task_status_by_unique")
+    add_task = _adding("add_task")
+    add_task_high = _adding("add_task_high")
+    add_task_low = _adding("add_task_low")
+    add_task_background = _adding("add_task_background")
+    add_task_high_background = _adding("add_task_high_background")
+    add_task_low_background = _adding("add_task_low_background")
+    add_task_status = _adding("add_task_status")
+    add_task_status_by_unique = _adding("add_task_status_by_unique")
     pending = _same("pending")
     closed = _same("closed")
     max_in_flight = _same("max_in_flight")
@@ -146,15 +147,17 @@ class Client:
         If it is cancelled, or the time is over, the tasks stay queued and in flight; the next
         call goes on.
         """
-        async with Needed(self) as runner:
-            self._woken.set()
-            await asyncio.wait({runner}, timeout=timeout)
-            if not runner.done():
+        with self._runner.waiting() as all_done:
+            self._runner.tell_when_all_is_done(all_done)
+            await asyncio.wait({all_done}, timeout=timeout)
+            if not all_done.done():
                 raise WaitTimeoutError(
                     f"{self.tasks.pending} tasks were not done in the time allowed; call "
-                    "run_tasks() again to go on waiting"
+                    "run_tasks() again to go on waiting",
+                    code=ReturnCode.TIMEOUT,
+                    operation="run_tasks",
                 )
-            raise_error(runner)
+            all_done.result()
 
     async def do(
         self,
@@ -194,18 +197,20 @@ class Client:
         priority: Priority | str = Priority.NORMAL,
     ) -> str:
         """Submit a background job and return its handle; as ``Client.do_background()``."""
+        add = _add_function(self.tasks, priority, background=True)
         if at is not None:
-            return await self._in_thread(
-                lambda: self.tasks.do_background(
+            return await self._ask(
+                lambda client: client.do_background(
                     function, workload, unique=unique, timeout=timeout, at=at
                 )
             )
-        add = _add_function(self.tasks, priority, background=True)
         task = add(function, workload, unique=unique)
         await self._finish(task, timeout)
         if task.error is not None:
             raise task.error
-        return task.job_handle or ""
+        if task.job_handle is None:
+            raise UsageError("the task was cancelled")
+        return task.job_handle
 
     async def do_high_background(
         self, function: str | bytes, workload: str | Buffer | None = b"", **options: Any
@@ -233,156 +238,77 @@ class Client:
         As ``gearman_c.Client.submit()``; the iterable may be asynchronous.
         """
         add = _add_function(self.tasks, priority, background=background)
-        return Submission(self, partial(add, function), workloads, unique, background)
+        return Submission(self._runner, partial(add, function), workloads, unique, background)
 
     async def job_status(self, job_handle: str | bytes, timeout: float | None = None) -> JobStatus:
         """As ``gearman_c.Client.job_status()``."""
-        return await self._in_thread(lambda: self.tasks.job_status(job_handle, timeout))
+        return await self._ask(lambda client: client.job_status(job_handle, timeout))
 
     async def unique_status(self, unique: str | bytes, timeout: float | None = None) -> JobStatus:
         """As ``gearman_c.Client.unique_status()``."""
-        return await self._in_thread(lambda: self.tasks.unique_status(unique, timeout))
+        return await self._ask(lambda client: client.unique_status(unique, timeout))
 
     async def echo(self, workload: str | Buffer, timeout: float | None = None) -> None:
         """As ``gearman_c.Client.echo()``."""
-        await self._in_thread(lambda: self.tasks.echo(workload, timeout))
+        await self._ask(lambda client: client.echo(workload, timeout))
 
     async def close(self) -> None:
         """Close the connection; as ``gearman_c.Client.close()``. What waits is cancelled."""
-        if self._runner is not None:
-            self._runner.cancel()
-            with suppress(BaseException):
-                await asyncio.wait({self._runner})
-        self._fail(UsageError("the client was closed"))
-        await self._after_blocking()
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
-            self._thread = None
+        await self._runner.close()
+        await self._questions.close()
         self.tasks.close()
-
-    # One coroutine, the runner, brings the tasks to the server, as long as somebody waits.
-
-    async def _run(self) -> None:
-        first = True
-        try:
-            await self._after_blocking()
-            while True:
-                if not _gearman._is_prepared(self.tasks):
-                    await self._in_thread(partial(_gearman._prepare, self.tasks))
-                self._woken.clear()
-                self._watch_socket()
-                if self._watched >= 0:
-                    finished = _gearman._poll(self.tasks, first)
-                else:
-                    finished = await self._in_thread(
-                        partial(_gearman._poll, self.tasks, first, _SLICE)
-                    )
-                first = False
-                self._tell()
-                if finished:
-                    return
-                if self._watched >= 0 and _gearman._is_prepared(self.tasks):
-                    await self._ready()
-        except Exception as error:
-            self._tell()
-            self._fail(error)
-            raise
-        finally:
-            self._forget_socket()
-
-    def _watch_socket(self) -> None:
-        """Have the event loop wake the runner, where the descriptor is known."""
-        descriptor, connection = _gearman._descriptor(self.tasks)
-        if self._watched >= 0 and self._connection != connection:
-            self._forget_socket()
-        if self._watched < 0 and descriptor >= 0:
-            self._watched, self._connection = os.dup(descriptor), connection
-            asyncio.get_running_loop().add_reader(self._watched, self._woken.set)
-
-    def _forget_socket(self) -> None:
-        if self._watched >= 0:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._watched)
-            loop.remove_writer(self._watched)
-            os.close(self._watched)
-            self._watched = -1
-
-    async def _ready(self) -> None:
-        """Wait until the socket is ready, or there is something new to send."""
-        loop = asyncio.get_running_loop()
-        unsent = _gearman._is_unsent(self.tasks)
-        if unsent:
-            loop.add_writer(self._watched, self._woken.set)
-        try:
-            # The client's own limit of silence is looked at in _poll().
-            async with asyncio.timeout(None if self.tasks.timeout is None else 0.1):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
-        finally:
-            if unsent:
-                loop.remove_writer(self._watched)
-
-    def _tell(self) -> None:
-        """Wake those whose tasks are done, and withdraw what nobody waits for."""
-        done, self._done[:] = self._done[:], []
-        for task in done:
-            future = self._futures.pop(task, None)
-            if future is not None and not future.done():
-                future.set_result(None)
-        self._abandoned = {task for task in self._abandoned if not self._withdraw(task)}
-
-    def _withdraw(self, task: Task) -> bool:
-        try:
-            return _gearman._abandon(self.tasks, task)
-        except GearmanError:
-            return task.is_finished  # the connection broke, which the next run may raise, too
-
-    def _fail(self, error: Exception) -> None:
-        """Raise an error of the run in all who wait for a task."""
-        futures, self._futures = self._futures, {}
-        for future in futures.values():
-            if not future.done():
-                future.set_exception(error)
-
-    async def _after_blocking(self) -> None:
-        """Wait for a blocking call whose caller was cancelled."""
-        while self._blocking is not None and not self._blocking.done():
-            await asyncio.wait({self._blocking})
-
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        if self._thread is None:
-            if self.tasks.closed:
-                raise UsageError("the client is closed; make a new one")
-            self._thread = ThreadPoolExecutor(1, "gearman_c")
-        loop = asyncio.get_running_loop()
-        self._blocking = future = loop.run_in_executor(self._thread, call)
-        return await asyncio.shield(future)
-
-    def _future(self, task: Task) -> asyncio.Future[None]:
-        future = self._futures[task] = asyncio.get_running_loop().create_future()
-        _gearman._watch(task, self._done)
-        return future
 
     async def _finish(self, task: Task, timeout: float | None) -> None:
         """Wait until a task is done; if that fails, nothing of it stays in the client."""
-        future = self._future(task)
+        limit = asyncio.timeout(timeout)
         try:
-            async with Needed(self), asyncio.timeout(timeout):
-                self._woken.set()
-                await future
-        except TimeoutError as error:
-            if isinstance(error, WaitTimeoutError):
+            with self._runner.waiting(task) as done:
+                self._runner.watch(task, partial(_settle, done))
+                async with limit:
+                    await done
+        except TimeoutError:
+            if not limit.expired():
                 raise
+            self._runner.withdraw(task)
             raise WaitTimeoutError(
-                "the job was not done in the time allowed", unconfirmed=(task,)
+                "the job was not done in the time allowed",
+                code=ReturnCode.TIMEOUT,
+                operation="do",
+                # One that was never handed to a connection is now cancelled.
+                unconfirmed=() if task.state is TaskState.CANCELLED else (task,),
             ) from None
         finally:
-            self._futures.pop(task, None)
-            if not task.is_finished and not self.tasks.closed:
-                self._abandoned.add(task)
-                if self._blocking is None or self._blocking.done():
-                    self._tell()
+            self._runner.withdraw(task)
+
+    async def _ask(self, question: Callable[[_gearman.Client], _T]) -> _T:
+        """Ask something that blocks, in a thread; it ends when nobody waits for the answer."""
+        if self._runner.closed:
+            raise UsageError("the client is closed; make a new one")
+        client = _gearman._sibling(self.tasks)
+
+        def ask() -> _T:
+            with client:
+                return question(client)
+
+        call = self._questions.start(client, ask)
+        try:
+            return await asyncio.wrap_future(call.future)
+        except UsageError:
+            if call.given_up:
+                raise UsageError("the client was closed") from None
+            raise
+        finally:
+            if not call.future.done():
+                call.give_up()
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 def _add_function(

@@ -13,6 +13,15 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
 
 
+# The socket that libgearman has made for a connection, as far as it is known (socket.pxi).
+cdef struct plug:
+    sockaddr_storage peer           # R the address that libgearman connects to
+    int descriptor                  # R borrowed from libgearman; -1 while not known
+    int searches                    # R how often it may still be looked for
+    bint tuned                      # R descriptor is proven to be ours, and set up
+    sockaddr_storage local          # R its own end: tells later that the number is still ours
+
+
 # A packet about a job that runs, or the answer about a status, on its way to Python (events.pxi).
 cdef struct event:
     event *next                     # owned: the one that came after it
@@ -27,21 +36,22 @@ cdef struct event:
     size_t size                     # of data
 
 
-# What each C client of a Client is told before it connects (settings.pxi). Borrowed from that
-# Client, which outlives its connections; NULL where nothing was set.
+# What each C client is told before it connects (settings.pxi), embedded in a _Settings. All of it
+# is borrowed from that _Settings; NULL where nothing was set.
 cdef struct settings:
     const char *name_space
     const char *identifier
     const char *authority
     const char *certificate
     const char *key
-    void *log_owner                 # the Client
+    void *log_owner                 # the _Settings itself
     lib.gearman_verbose_t verbosity
 
 
 # The C half of a Client, embedded in it: one server connection and what is on it.
 cdef struct channel:
     lib.gearman_client_st *client   # R owned: exactly one server; NULL while not connected
+    uint32_t generation             # R the process that made it (fork.pxi); another one forgets it
     size_t in_flight                # R tasks in libgearman that are not done
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
     size_t markers                  # R status requests of our own whose answer is to come
@@ -53,12 +63,9 @@ cdef struct channel:
     event *first_event              # R owned: what came and Python has not seen, oldest first
     event *last_event               # R borrowed: the end of that list
     size_t pending                  # G tasks added and not done
-    sockaddr_storage peer           # R the address that client connects to
-    int descriptor                  # R borrowed from client: its socket; -1 while not known
-    int searches                    # R how often it may still be looked for
-    bint tuned                      # R descriptor is proven to be ours, and set up (socket.pxi)
-    sockaddr_storage local          # R its own end: tells later that the number is still ours
-    settings settings               # G changes only while there is no connection
+    plug socket                     # R embedded
+    const settings *settings        # G borrowed from a _Settings, which whoever owns the channel
+    #   holds until it is closed; changes only while there is no connection
 
 
 # The C half of a Task, embedded in it. libgearman carries its address as the task's context; a
@@ -75,8 +82,31 @@ cdef struct record:
     uint8_t priority                # G constant: a Priority
     uint8_t handed                  # R a connection broke after it took this task
     uint8_t kind                    # G constant: a task_kind
+    uint8_t is_late                 # G constant: on_workload gives its payload
     uint32_t key                    # R libgearman's, if it is hashed; else G: see keys.pxi
     uint32_t size                   # R of the payload, for bytes_in_flight
+
+
+# The C half of a worker's connection to one server, embedded in a _Station. Who calls libgearman
+# for it has claimed it (station.pxi), with or without the GIL:
+#   C  is touched only by who has claimed the station
+cdef struct post:
+    lib.gearman_worker_st *worker   # C owned: exactly one server; NULL while not connected
+    lib.gearman_job_st *job         # C borrowed from worker: assigned, and not yet a Job
+    plug socket                     # C embedded
+    const settings *settings        # G borrowed from _Station.settings
+    lib.gearman_return_t rc         # C why it is BROKEN
+    uint8_t state                   # C a post_state
+    bint ready                      # C the socket is, since libgearman last looked
+    bint proven                     # C the server has answered as a Gearman server does
+    const char *renewal             # G borrowed from _Station.renewal; NULL if no function has a
+    #   time limit: see renew()
+    size_t renewal_size             # G
+    bint crowded                    # C the socket would not take all of what was sent last
+    double since                    # C monotonic seconds: the begin of this state, or the last
+    #   piece of an answer
+    unsigned long connection        # C how many there have been: a job belongs to one
+    char busy                       # atomic: claimed
 
 
 # One row of a batch on its way from the queue to libgearman; the Tasks stay in Client._queue.
@@ -111,7 +141,31 @@ cdef class _Outcome:
     cdef list finished              # borrowed from a Submission: where the task goes when done
 
 
-cdef class _Callbacks:
+# What holds for all connections of a client. It never changes: a change makes another one. So
+# whoever has a connection keeps the bytes that C was given alive by one reference.
+cdef class _Settings:
+    cdef settings c                 # embedded: points into what follows
+    cdef bytes name_space           # each owned; None where not set
+    cdef bytes identifier
+    cdef list tls                   # three paths, bytes
+    cdef object log                 # called with a level and a line
+    cdef int verbosity
+    cdef object log_error           # the first thing it raised that nobody was told: this changes
+    cdef _Settings altered(self, str name, object value)
+
+
+# What has servers and settings. Its methods are overridden by who has connections.
+cdef class _Connector:
+    cdef _Settings _settings        # owned; replaced as a whole
+    cdef object _timeout            # None or float, seconds
+    cdef tuple _servers             # of (host, port)
+    cdef uint32_t _generation       # the process that the connections belong to (fork.pxi)
+    cdef bint _closed
+    cdef int enter(self) except -1
+    cdef int change(self, str name, object value) except -1
+
+
+cdef class _Callbacks(_Connector):
     cdef object _on_created         # each owned: a callable or None
     cdef object _on_data
     cdef object _on_warning
@@ -128,13 +182,6 @@ cdef class Client(_Callbacks):
     cdef readonly Py_ssize_t max_in_flight
     cdef Py_ssize_t _window         # how many of them are used; see widen() in run.pxi
     cdef readonly bint resend
-    cdef object _timeout            # None or float, seconds
-    cdef bytes _namespace           # owned; None where not set; _channel.settings points into it
-    cdef bytes _identifier          # the same
-    cdef list _tls                  # the same: three paths, bytes
-    cdef object _log                # called with a level and a line; None
-    cdef object _log_error          # what it raised
-    cdef tuple _servers             # of (host, port)
     cdef object _server             # the (host, port) that the channel is connected to
     cdef unsigned long _connections     # how many the channel has had
     cdef Py_ssize_t _preferred      # index of the server that is tried first
@@ -149,17 +196,73 @@ cdef class Client(_Callbacks):
     cdef set _full                  # the names of these functions; None when there are none
     cdef object _refusal            # the first error of this run that did not stop it
     cdef dict _running              # its keys: tasks out of the queue that events may be about
+    cdef dict _sharing              # handle of a job under a given key: list of the tasks it does,
+    # None for one that was withdrawn, in the order in which the next packets are for them
     cdef list _questions            # status tasks that were not asked yet
     cdef list _untold               # acknowledged tasks on_created was not called with yet
     cdef object _last_function      # the name as last given, and
     cdef bytes _last_encoded        # as bytes: most tasks repeat it
     cdef object _lock               # held by the thread that runs the client
     cdef unsigned long _runner      # that thread; 0 when nobody runs
-    cdef uint32_t _generation       # the process the channel belongs to (fork.pxi)
-    cdef bint _closed
     cdef bint _closing              # another thread waits in close()
     cdef double _progress_at        # monotonic seconds of the last progress
     cdef uint64_t _progress_mark
+    cdef object __weakref__
+
+
+# A worker's place at one server.
+cdef class _Station:
+    cdef post s                     # embedded
+    cdef _Settings settings         # owned: what s borrows
+    cdef bytes renewal              # owned: packets; None
+    cdef tuple server               # (host, port)
+    cdef list addresses             # left to be tried: (numeric host, its sockaddr as bytes)
+    cdef _LookUp look_up            # owned: the thread that looks for them; None
+    cdef uint32_t generation        # the process the connection belongs to
+    cdef Py_ssize_t jobs            # G unfinished Jobs of this connection
+    cdef Py_ssize_t failures        # G in a row; makes the pauses longer
+    cdef double due                 # G monotonic seconds: when to try again
+    cdef double opened_at           # G
+    cdef double away_since          # G the begin of an outage that was logged; 0: there is none
+
+
+cdef class _LookUp:
+    cdef tuple server
+    cdef object found               # a list of addresses, or the exception that says why not; None
+
+
+# The connections that one thread works with: one to each server.
+cdef class _Crew:
+    cdef list stations              # of _Station: owns what all points to
+    cdef post **all              # owned array of pointers into stations
+    cdef void *ready                # owned array: a pollfd for each
+    cdef Py_ssize_t next            # which one is asked first
+    cdef uint64_t version           # the worker's when the connections were made
+    cdef tuple servers              # owned: the same
+    cdef Py_ssize_t troubled        # stations that are away, or whose outage is not over
+    cdef object lock                # held by the thread that works
+    cdef unsigned long runner       # that thread
+
+
+cdef class Job:
+    cdef _Station _station          # owned
+    cdef lib.gearman_job_st *_job   # C borrowed from the C worker of _connection; NULL: finished
+    cdef unsigned long _connection  # which of the station's it came by
+    cdef bytes _workload            # each owned
+    cdef bytes _handle
+    cdef bytes _function
+    cdef bytes _unique
+    cdef bint _is_given             # to a callable, whose return finishes it
+    cdef object __weakref__
+
+
+cdef class Worker(_Connector):
+    cdef dict _functions            # owned: name, bytes -> (callable or None, timeout)
+    cdef uint64_t _version          # counts the changes of functions and settings
+    cdef _Crew _crew                # owned: for grab_job() and work()
+    cdef set _crews                 # owned: of the runs that are under way
+    cdef bint _exceptions
+    cdef bint is_stopping            # read without the GIL, too
     cdef object __weakref__
 
 
@@ -172,7 +275,7 @@ cdef class Submission:
     # when they are done, background tasks when they are made
     cdef Py_ssize_t _head
     cdef Py_ssize_t _open           # tasks made and not given out
-    cdef size_t _payload            # their bytes
+    cdef size_t _payload            # their bytes, but for those that on_workload gives
     cdef object _given              # a tuple with a workload that was read and not yet added
     cdef bint _filling              # workloads is being read
     cdef uint8_t _kind

@@ -10,24 +10,29 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyCallable_Check
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.ref cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, strtoul, strtoull
-from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
+from libc.string cimport memcmp, memcpy, memset, strcmp, strlen, strncmp
 
 import datetime
 import io
+import logging
 import os
+import random
 import re
+import struct
 import threading
 import time
+import types
 import warnings
 from _thread import allocate_lock
 from . import errors
-from .enums import ClientOption, Priority, ReturnCode, TaskState
+from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .settings import TLS, JobStatus
 
 include "fork.pxi"
@@ -39,6 +44,8 @@ include "task.pxi"
 include "socket.pxi"
 include "events.pxi"
 include "settings.pxi"
+include "connector.pxi"
+include "reconfiguring.pxi"
 include "channel.pxi"
 include "pump.pxi"
 include "results.pxi"
@@ -57,6 +64,13 @@ include "callbacks.pxi"
 include "client.pxi"
 include "submission.pxi"
 include "aio.pxi"
+include "station.pxi"
+include "grab.pxi"
+include "outage.pxi"
+include "crew.pxi"
+include "job.pxi"
+include "work.pxi"
+include "worker.pxi"
 
 
 def libgearman_version() -> str:

@@ -17,6 +17,8 @@ cdef inline Task make_task(Client client, uint8_t kind, object function, object 
     if workload is not None or client._on_workload is None:
         task._workload = freeze_workload(workload)
         task.rec.size = PyBytes_GET_SIZE(task._workload)
+    else:
+        task.rec.is_late = True
     task.rec.kind = kind
     task.rec.priority = priority
     task_count += 1

@@ -1,8 +1,8 @@
 # What gearman_c.aio runs a client by, in an event loop's thread.
 
 def _prepare(Client client):
-    """Do all that may block: connect, and ask what was asked for."""
-    begin(client, FOREVER)
+    """Do all that may block: connect, and ask what was asked for. See ``_stop()``."""
+    begin(client, now())
     try:
         if client._questions:
             ask(client, &client._channel, client._questions, FOREVER)
@@ -10,37 +10,56 @@ def _prepare(Client client):
             client._progress_at = now()
             use_server(client, FOREVER)
     except BaseException as error:
-        interrupt(client, error)
+        if not client._closing:     # else nobody waits, and what is in flight stays so
+            interrupt(client, error)
         raise
     finally:
         release(client)
 
 
-def _is_prepared(Client client) -> bool:
-    """Whether ``_poll()`` would not block now."""
-    return not client._questions and (client._channel.client != NULL or not has_waiting(client))
+def _stop(Client client, bint stop):
+    """Have a blocking call of a client end at the end of its slice; or, again, not."""
+    client._closing = stop
 
 
-def _poll(Client client, bint first, double seconds=0.0) -> bool:
-    """Do what can be done, waiting for so many seconds at most; return whether all is done.
+def _sibling(Client client):
+    """Return a client for a question that blocks, which can be stopped on its own."""
+    cdef Client copy = clone(client)
+    copy._preferred = client._preferred     # the server that is in use is asked
+    return copy
+
+
+def _poll(Client client, bint first, bint again, double seconds=0.0) -> str:
+    """Do what can be done, waiting for so many seconds at most; return what is to come next.
 
     Args:
         first: whether this is the beginning of a run.
+        again: whether tasks that a full queue has refused in this run shall be tried again.
+
+    Returns:
+        ``"finished"``; ``"again"``, at once; ``"prepare"``, in a thread; ``"read"``, when there is
+        something to read; ``"write"``, when there is that or room to write.
     """
+    cdef channel *c = &client._channel
     begin(client, now())
     try:
         if first:
             start_afresh(client)
-        if client._channel.client == NULL and has_waiting(client):
-            return False            # _prepare() is to make the connection
+        elif again:
+            bring_back(client)
+        if must_prepare(client):
+            return "prepare"
         if is_at_work(client):
-            if seconds == 0 and client._channel.client != NULL:
-                look(&client._channel, _is_unsent(client))
+            if seconds == 0 and c.client != NULL:
+                look(c, is_unsent(client))
             step(client, FOREVER, 0, seconds)
-        if is_at_work(client):
-            return False
-        end_run(client)
-        return True
+        if not is_at_work(client):
+            return "finished"
+        if must_prepare(client):
+            return "prepare"
+        if c.first_event != NULL or client._untold or can_refill(client):
+            return "again"
+        return "write" if is_unsent(client) else "read"
     except BaseException as error:
         interrupt(client, error)
         raise
@@ -48,31 +67,85 @@ def _poll(Client client, bint first, double seconds=0.0) -> bool:
         release(client)
 
 
+cdef bint must_prepare(Client client) noexcept:
+    """Whether a run could not go on now without blocking."""
+    return PyList_GET_SIZE(client._questions) or (
+        client._channel.client == NULL and has_waiting(client))
+
+
+cdef bint can_refill(Client client) noexcept:
+    """Whether there is room for more already.
+
+    What has made the room may be all that was to come: then the socket stays silent.
+    """
+    return has_waiting(client) and not needs_exceptions(client, client._next) and may_refill(
+        &client._channel, refill_mark(client, record_at(client, client._next).kind))
+
+
+cdef bint is_unsent(Client client) noexcept:
+    """Whether a task waits for the socket to take more: then the last one does."""
+    cdef Py_ssize_t place = client._next
+    cdef record *rec
+    if client._channel.client == NULL:
+        return False
+    if lib.gearman_client_has_option(client._channel.client, lib.GEARMAN_CLIENT_NO_NEW):
+        return True
+    while place > client._head:
+        place -= 1
+        rec = record_at(client, place)
+        if rec != NULL and rec.task != NULL:
+            return strcmp(lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_WORK") != 0
+    return False
+
+
 def _descriptor(Client client) -> tuple:
     """Return the connection's socket, -1 where it is not known, and how many there have been."""
-    return client._channel.descriptor if client._channel.tuned else -1, client._connections
+    cdef plug *p = &client._channel.socket
+    return p.descriptor if p.tuned else -1, client._connections
 
 
-def _is_unsent(Client client) -> bool:
-    """Whether a task waits for the socket to take more: then the last one does."""
-    cdef record *rec = NULL
-    if client._next > client._head:
-        rec = record_at(client, client._next - 1)
-    return rec != NULL and rec.task != NULL and strcmp(
-        lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_WORK") != 0
+def _put_off(Client client, Py_ssize_t refused, Py_ssize_t held):
+    """Return what a run has put off, so that it could go on, but so many tasks of each kind.
+
+    Returns:
+        None, or the first error, which may be None, the tasks that a full queue has refused, and
+        those of the same functions that were not tried.
+    """
+    if client._refusal is None and PyList_GET_SIZE(client._refused) == refused and \
+            PyList_GET_SIZE(client._held) == held:
+        return None
+    refusal, client._refusal = client._refusal, None
+    return refusal, client._refused[refused:], client._held[held:]
+
+
+def _is_put_off(Client client, Task task) -> bool:
+    """Whether this run does not try tasks like this one; None: whether there are any such."""
+    return client._full is not None and (task is None or task._function in client._full)
 
 
 def _watch(Task task, list done):
-    """Have a task that is not done appended to a list as soon as it is."""
-    outcome_of(task).finished = done
+    """Have a task appended to a list as soon as it is done."""
+    if is_done(&task.rec):
+        done.append(task)
+    else:
+        outcome_of(task).finished = done
 
 
 def _abandon(Client client, Task task) -> bool:
-    """Withdraw a task whose caller has gone; False if its acknowledgement must come first."""
-    begin(client, now())
+    """Withdraw a task whose caller has gone; False if that is possible only later."""
+    cdef record *rec = &task.rec
+    if is_done(rec):
+        return True
+    if rec.queued != NULL and rec.task == NULL and rec.state in (PENDING, UNCONFIRMED):
+        # It only waits, so it can be taken away even while a thread runs the client.
+        leave_queue(rec, UNCONFIRMED if rec.state == UNCONFIRMED else CANCELLED)
+        return True
+    if not client._lock.acquire(False):
+        return False
+    client._runner = PyThread_get_thread_ident()
     try:
-        if task.rec.state < RUNNING and task.rec.task != NULL:
-            return False
+        if rec.state < RUNNING and rec.task != NULL:
+            return False            # its acknowledgement, which is counted, must come first
         withdraw(client, task, None)
         return True
     finally:

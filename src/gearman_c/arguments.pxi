@@ -26,10 +26,11 @@ cdef bytes encode_name(object text, str what, Py_ssize_t limit):
     return encoded
 
 
-cdef inline bytes encode_function(Client client, object function):
+cdef inline bytes encode_function(_Connector owner, object function):
     """Return the name; with its namespace it may be no longer than a name without."""
+    cdef bytes name_space = owner._settings.name_space
     return encode_name(function, "the function name", lib.GEARMAN_FUNCTION_MAX_SIZE - (
-        0 if client._namespace is None else PyBytes_GET_SIZE(client._namespace)))
+        0 if name_space is None else PyBytes_GET_SIZE(name_space)))
 
 
 cdef inline bytes encode_unique(object unique):

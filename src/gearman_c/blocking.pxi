@@ -63,7 +63,7 @@ cdef int call_server(Client client, tuple server, blocking call, question *q, do
     cdef lib.gearman_return_t rc
     cdef object error
     cdef double wait_seconds
-    open_side(client, &c)
+    cdef _Settings settings = open_side(client, &c)     # held until the channel is closed
     if client._timeout is not None:
         deadline = min(deadline, now() + <double> client._timeout)
     while True:
@@ -88,8 +88,15 @@ cdef int call_server(Client client, tuple server, blocking call, question *q, do
             raise error
 
 
-cdef void open_side(Client client, channel *c) noexcept:
-    """Make a channel that is not connected, for a connection beside the client's own."""
+cdef _Settings open_side(Client client, channel *c):
+    """Make a channel that is not connected, for a connection beside the client's own.
+
+    Returns:
+        What the channel borrows its settings from: to be held until it is closed, since the client
+        may get other ones, or go, meanwhile.
+    """
+    cdef _Settings settings = client._settings
     memset(c, 0, sizeof(channel))
     forget_channel(c)
-    c.settings = client._channel.settings
+    c.settings = &settings.c
+    return settings

@@ -7,7 +7,7 @@ cdef object check_callback(object function, str name):
 
 
 @cython.auto_pickle(False)
-cdef class _Callbacks:
+cdef class _Callbacks(_Connector):
     """The part of a ``Client`` that its user gives functions to."""
 
     @property

@@ -66,6 +66,8 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     rec.queued.acknowledged += 1
     if rec.kind == FOREGROUND:
+        if has_given_key(rec) and append_event(rec.queued, rec, STARTED) == NULL:
+            return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
         rec.state = RUNNING         # libgearman keeps it until the job has ended
         return lib.GEARMAN_SUCCESS
     rec.state = CREATED
@@ -118,6 +120,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     c.client = lib.gearman_client_clone(NULL, template)
     if c.client == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
+    c.generation = generation
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
     lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit it
     rc = configure(c)
@@ -131,16 +134,23 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     guess = lowest_free()
     rc = lib.gearman_client_run_tasks(c.client)
     if rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
-        find_socket(c, guess)
-        c.searches = 10
+        find_socket(&c.socket, guess)
+        c.socket.searches = 10
     pthread_mutex_unlock(&connecting)
-    recognise(c)
+    start_log(c, rc)
+    recognise(&c.socket)
     return rc
 
 
 cdef void close_channel(channel *c) noexcept nogil:
-    """Free the C client and all its tasks; the records must not point to them any more."""
-    if c.client != NULL:
+    """Free the C client and all its tasks; the records must not point to them any more.
+
+    In a forked child the C client is forgotten: freeing it would shut down the parent's socket.
+    """
+    if c.client != NULL and c.generation != generation:
+        if still_ours(&c.socket):
+            close(c.socket.descriptor)
+    elif c.client != NULL:
         lib.gearman_client_set_task_context_free_fn(c.client, NULL)
         lib.gearman_client_free(c.client)
         __atomic_fetch_sub(&open_channels, 1, ATOMIC_RELAXED)
@@ -149,8 +159,8 @@ cdef void close_channel(channel *c) noexcept nogil:
 
 cdef void forget_channel(channel *c) noexcept nogil:
     c.client = NULL
-    c.descriptor = -1
-    c.tuned = False
+    c.socket.descriptor = -1
+    c.socket.tuned = False
     c.in_flight = 0
     c.bytes_in_flight = 0
     c.markers = 0

@@ -20,7 +20,12 @@ cdef object code_of(lib.gearman_return_t rc):
 cdef object failure(lib.gearman_client_st *client, lib.gearman_return_t rc, str operation,
                     str message=None):
     """Return, not raise, the exception for rc; message replaces libgearman's own words."""
-    cdef const char *detail = lib.gearman_client_error(client) if client != NULL else NULL
+    return explain(lib.gearman_client_error(client) if client != NULL else NULL, rc, operation,
+                   message)
+
+
+cdef object explain(const char *detail, lib.gearman_return_t rc, str operation, str message=None):
+    """Return the exception for rc; detail is what libgearman says about it, or NULL."""
     if rc == lib.GEARMAN_MEMORY_ALLOCATION_FAILURE:
         return MemoryError()
     code = code_of(rc)

@@ -30,18 +30,16 @@ cdef class Client(_Callbacks):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self._generation = generation
         self._lock = allocate_lock()
         self._queue = []
         self._refused = []
         self._held = []
         self._running = {}
+        self._sharing = {}
         self._questions = []
         self._untold = []
         self._last_function = self._lock    # nothing that a user can give as a name
-        self._servers = ()
-        self._closed = True             # until __init__ has run
-        self._channel.descriptor = -1
+        self._channel.socket.descriptor = -1
 
     def __init__(self, servers=None, *, timeout=None, namespace=None, identifier=None, tls=None,
                  max_in_flight=1000, resend=True):
@@ -53,15 +51,8 @@ cdef class Client(_Callbacks):
         if not 1 <= max_in_flight <= 100_000:
             raise errors.ArgumentError(
                 f"max_in_flight is {max_in_flight}; it must be 1 to 100000")
-        if servers is None:
-            servers = os.environ.get("GEARMAN_SERVERS") or f"localhost:{DEFAULT_PORT}"
-        self._servers = tuple(dict.fromkeys(read_servers(servers)))
-        self.timeout = timeout
-        self._namespace = encode_namespace(namespace)
-        self._channel.settings.name_space = text_or_null(self._namespace)
-        self._identifier = encode_identifier(identifier)
-        self._channel.settings.identifier = text_or_null(self._identifier)
-        set_tls(self, tls)
+        connect_to(self, servers, timeout, namespace, identifier, tls)
+        self._channel.settings = &self._settings.c
         self.max_in_flight = max_in_flight
         self._window = min(NARROW_WINDOW, self.max_in_flight)
         self.resend = bool(resend)
@@ -71,8 +62,7 @@ cdef class Client(_Callbacks):
         self._closed = False
 
     def __dealloc__(self):
-        if self._generation == generation:
-            close_channel(&self._channel)
+        close_channel(&self._channel)
         drop_events(&self._channel)
         free(self._staged)
 
@@ -90,6 +80,12 @@ cdef class Client(_Callbacks):
         else:
             shut(self)
 
+    cdef int enter(self) except -1:
+        return enter(self)
+
+    cdef int change(self, str name, object value) except -1:
+        return change(self, name, value)
+
     def __enter__(self):
         enter(self)
         return self
@@ -105,63 +101,6 @@ cdef class Client(_Callbacks):
     def __reduce__(self):
         raise TypeError("a Client belongs to its process; make another one there")
 
-    # Servers
-
-    def add_server(self, host="localhost", port=DEFAULT_PORT):
-        """Add a server behind those there are.
-
-        Args:
-            host: a name or an address, str.
-            port: 1 to 65535.
-
-        Raises:
-            ArgumentError: host or port cannot be one. Whether the name resolves is seen when a
-                run connects.
-
-        Wraps ``gearman_client_add_server()``.
-        """
-        enter(self)
-        self._servers = tuple(dict.fromkeys(self._servers + (read_server(host, port),)))
-
-    def add_servers(self, servers):
-        """Add several servers.
-
-        Args:
-            servers: as for the client itself, for instance ``"host1:4730,host2"``.
-
-        Wraps ``gearman_client_add_servers()``.
-        """
-        enter(self)
-        self._servers = tuple(dict.fromkeys(self._servers + tuple(read_servers(servers))))
-
-    def remove_servers(self):
-        """Forget all servers; the next run closes the connection.
-
-        Wraps ``gearman_client_remove_servers()``.
-        """
-        enter(self)
-        self._servers = ()
-
-    @property
-    def servers(self):
-        """The servers, a tuple of ``(host, port)`` in the order in which they are tried."""
-        return self._servers
-
-    # Settings
-
-    @property
-    def timeout(self):
-        """Seconds without any progress after which a run gives up, or None for no limit.
-
-        Wraps ``gearman_client_timeout()`` and ``gearman_client_set_timeout()``.
-        """
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, timeout):
-        cdef double seconds = read_timeout(timeout)
-        self._timeout = None if seconds < 0 else seconds
-
     @property
     def pending(self):
         """How many tasks were added and are not done.
@@ -173,11 +112,6 @@ cdef class Client(_Callbacks):
             return 0
         return self._channel.pending + sum(
             [(<Task> task).rec.state == PENDING for task in self._questions])
-
-    @property
-    def closed(self):
-        """Whether the client is closed."""
-        return self._closed
 
     # Adding tasks: none of these does I/O
 
@@ -462,47 +396,6 @@ cdef class Client(_Callbacks):
     # What holds for all its connections; a change closes one that is open
 
     @property
-    def namespace(self):
-        """What is put before each function name, str or None; set it to change it.
-
-        Only workers with the same namespace get the jobs. 128 bytes at most, and 512 with the name
-        of the function.
-
-        Wraps ``gearman_client_set_namespace()``.
-        """
-        if self._namespace is None:
-            return None
-        return self._namespace.decode("utf-8", "surrogateescape")
-
-    @namespace.setter
-    def namespace(self, text):
-        encoded = encode_namespace(text)
-        with _Reconfigured(self):
-            if self._channel.pending:
-                raise errors.UsageError("the namespace cannot change with tasks queued, whose "
-                                        "names might become too long; call run_tasks() first")
-            self._namespace = encoded
-            self._channel.settings.name_space = text_or_null(encoded)
-            self._last_function = self._lock    # how long a name may be depends on it
-
-    @property
-    def identifier(self):
-        """The name under which the server's list of connections shows the client, str or None.
-
-        1 to 64 visible ASCII characters.
-
-        Wraps ``gearman_client_set_identifier()``.
-        """
-        return None if self._identifier is None else self._identifier.decode()
-
-    @identifier.setter
-    def identifier(self, text):
-        encoded = encode_identifier(text)
-        with _Reconfigured(self):
-            self._identifier = encoded
-            self._channel.settings.identifier = text_or_null(encoded)
-
-    @property
     def options(self):
         """The ``ClientOption`` flags libgearman works with.
 
@@ -515,7 +408,7 @@ cdef class Client(_Callbacks):
         options = ClientOption(lib.gearman_client_options(template)) | ClientOption.GENERATE_UNIQUE
         if self._channel.wants_exceptions:
             options |= ClientOption.EXCEPTION
-        if self._tls is not None:
+        if self._settings.tls is not None:
             options |= ClientOption.SSL
         return options
 
@@ -547,18 +440,6 @@ cdef class Client(_Callbacks):
         Wraps ``gearman_client_set_server_option()``.
         """
         set_option(self, name)
-
-    def set_log(self, target, level=20):
-        """Say where libgearman's log lines go.
-
-        Args:
-            target: a ``logging.Logger``, a callable that is given a level of ``logging`` and the
-                line, or None. What it raises comes out of ``run_tasks()``.
-            level: the least level that is wanted, as in ``logging``; 20 is INFO. 5 is all.
-
-        Wraps ``gearman_client_set_log_fn()``.
-        """
-        set_log(self, target, level)
 
     def clone(self):
         """Return a client with the same servers, settings and callbacks, and without tasks.

@@ -62,6 +62,7 @@ cdef int empty(Client client) except -1:
     client._refused = []
     client._held = []
     client._running = {}
+    client._sharing = {}
     client._questions = []
     client._untold = []
     drop_events(&client._channel)
@@ -73,13 +74,8 @@ cdef int empty(Client client) except -1:
 
 
 cdef int abandon(Client client) except -1:
-    """In a forked child: the connection and the tasks are the parent's; start anew.
-
-    The C client is forgotten, not freed: freeing it would shut down the parent's socket.
-    """
-    if still_ours(&client._channel):
-        close(client._channel.descriptor)
-    forget_channel(&client._channel)
+    """In a forked child: the connection and the tasks are the parent's; start anew."""
+    close_channel(&client._channel)
     give_up(client, False)
     client._channel.pending = 0
     empty(client)

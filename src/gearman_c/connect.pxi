@@ -72,8 +72,8 @@ cdef object connect_server(Client client, channel *c, tuple server, double deadl
             limit = FOREVER
         else:
             limit = min(now() + CONNECT_SECONDS, patient)
-        memset(&c.peer, 0, sizeof(c.peer))
-        memcpy(&c.peer, PyBytes_AS_STRING(address), PyBytes_GET_SIZE(address))
+        memset(&c.socket.peer, 0, sizeof(c.socket.peer))
+        memcpy(&c.socket.peer, PyBytes_AS_STRING(address), PyBytes_GET_SIZE(address))
         try:
             rc = connect_address(client, c, server, host, deadline, limit)
             connected = rc == lib.GEARMAN_SUCCESS
@@ -129,7 +129,7 @@ cdef object connect_error(channel *c, lib.gearman_return_t rc, tuple server):
     error = failure(c.client, rc, "connect")
     if rc == lib.GEARMAN_TIMEOUT:
         reason = f"{place}: no answer in time"
-    elif c.tuned or isinstance(error, errors.ProtocolError):
+    elif c.socket.tuned or isinstance(error, errors.ProtocolError):
         reason = f"{place}: no Gearman server answers there ({error})"
     else:
         reason = f"{place}: nothing listens there, or it is not reachable ({error})"

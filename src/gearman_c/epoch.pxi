@@ -51,13 +51,14 @@ cdef Task submit_at(Client client, object function, object workload, object uniq
     cdef const char *text
     cdef const char *key
     cdef char assigned[40]
+    cdef _Settings settings         # held until the channel is closed
     enter(client)
     task = make_task(client, BACKGROUND, function, workload, unique, priority)
     if task._workload is None:
         make_workload(client, task)
     if client._timeout is not None:
         deadline = min(deadline, now() + <double> client._timeout)
-    open_side(client, &c)
+    settings = open_side(client, &c)
     connect(client, &c, deadline, "do_background")
     try:
         if task._unique is None:

@@ -2,12 +2,28 @@
 # given to Python in the same order when libgearman has returned (deliver() in results.pxi).
 
 cdef enum:                          # event_kind
+    STARTED                         # a job under a key that another task may share
     DATA
     WARNING
     STATUS
     COMPLETE_PACKET
     EXCEPTION
     FAIL
+
+
+cdef event *append_event(channel *c, record *rec, uint8_t kind) noexcept nogil:
+    cdef event *noted = <event *> malloc(sizeof(event))
+    if noted == NULL:
+        return NULL
+    memset(noted, 0, sizeof(event))
+    noted.rec = rec
+    noted.kind = kind
+    if c.last_event == NULL:
+        c.first_event = noted
+    else:
+        c.last_event.next = noted
+    c.last_event = noted
+    return noted
 
 
 cdef lib.gearman_return_t note(lib.gearman_task_st *task, uint8_t kind) noexcept nogil:
@@ -25,12 +41,9 @@ cdef lib.gearman_return_t note(lib.gearman_task_st *task, uint8_t kind) noexcept
     if rec.state != (IN_FLIGHT if is_question(rec) else RUNNING) or (
             is_question(rec) and kind != STATUS):
         return lib.GEARMAN_UNEXPECTED_PACKET
-    noted = <event *> malloc(sizeof(event))
+    noted = append_event(c, rec, kind)
     if noted == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
-    memset(noted, 0, sizeof(event))
-    noted.rec = rec
-    noted.kind = kind
     if kind == STATUS:
         noted.is_known = lib.gearman_task_is_known(task)
         noted.is_running = lib.gearman_task_is_running(task)
@@ -46,11 +59,6 @@ cdef lib.gearman_return_t note(lib.gearman_task_st *task, uint8_t kind) noexcept
         c.in_flight -= 1
         c.bytes_in_flight -= rec.size
     c.acknowledged += 1
-    if c.last_event == NULL:
-        c.first_event = noted
-    else:
-        c.last_event.next = noted
-    c.last_event = noted
     return lib.GEARMAN_SUCCESS
 
 

@@ -47,6 +47,7 @@ cdef int withdraw(Client client, Task task, object error) except -1:
             leave_queue(rec, CANCELLED)
         else:
             leave_queue(rec, UNCONFIRMED)
+    leave_sharing(client, task, True)
     drop_events_of(&client._channel, rec)
     client._running.pop(task, None)
     if rec.state == UNCONFIRMED and isinstance(error, errors.GearmanError) \

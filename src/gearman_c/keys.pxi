@@ -22,6 +22,11 @@ cdef inline int assign_key(record *rec) except -1:
     return 0
 
 
+cdef inline bint has_given_key(const record *rec) noexcept nogil:
+    """Whether the user gave the key, which other tasks may have too."""
+    return rec.key == 0 or rec.is_hashed
+
+
 cdef int write_key(const record *rec, char *key) noexcept:
     """Write the assigned key of rec, "prefix-number", into key[40]; return its length."""
     cdef char digits[16]

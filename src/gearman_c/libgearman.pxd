@@ -21,6 +21,10 @@ cdef extern from "libgearman/gearman.h" nogil:
         GEARMAN_UNEXPECTED_PACKET
         GEARMAN_GETADDRINFO
         GEARMAN_LOST_CONNECTION
+        GEARMAN_COULD_NOT_CONNECT
+        GEARMAN_NO_JOBS
+        GEARMAN_NO_ACTIVE_FDS
+        GEARMAN_SHUTDOWN_GRACEFUL
         GEARMAN_MEMORY_ALLOCATION_FAILURE
         GEARMAN_JOB_QUEUE_FULL
         GEARMAN_SERVER_ERROR
@@ -35,7 +39,10 @@ cdef extern from "libgearman/gearman.h" nogil:
 
     # libgearman-1.0/constants.h
     ctypedef enum gearman_verbose_t:
-        pass
+        GEARMAN_VERBOSE_ERROR
+    ctypedef enum gearman_worker_options_t:
+        GEARMAN_WORKER_NON_BLOCKING
+        GEARMAN_WORKER_GRAB_UNIQ
     ctypedef enum gearman_client_options_t:
         GEARMAN_CLIENT_NON_BLOCKING
         GEARMAN_CLIENT_NO_NEW
@@ -46,6 +53,10 @@ cdef extern from "libgearman/gearman.h" nogil:
     ctypedef void gearman_log_fn(
         const char *line, gearman_verbose_t verbose, void *context) noexcept
     ctypedef struct gearman_task_st:
+        pass
+    ctypedef struct gearman_worker_st:
+        pass
+    ctypedef struct gearman_job_st:
         pass
 
     # libgearman-1.0/client_callbacks.h, client.h
@@ -70,6 +81,14 @@ cdef extern from "libgearman/gearman.h" nogil:
     ctypedef struct gearman_status_t "struct gearman_status_t":
         gearman_status_union status_
     gearman_return_t gearman_status_return(gearman_status_t status) noexcept
+
+    # libgearman-1.0/kill.h, signal.h
+    ctypedef enum gearman_signal_t:
+        GEARMAN_INTERRUPT
+    ctypedef struct gearman_id_t:
+        int read_fd
+        int write_fd
+    gearman_return_t gearman_kill(const gearman_id_t handle, const gearman_signal_t) noexcept
 
     # libgearman-1.0/util.h
     const char *gearman_version() noexcept
@@ -177,3 +196,48 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_client_st *client, gearman_task_st *task, const char *unique,
         gearman_return_t *ret_ptr) noexcept
     gearman_return_t gearman_client_run_tasks(gearman_client_st *client) noexcept
+
+    # libgearman-1.0/job.h
+    void gearman_job_free(gearman_job_st *job) noexcept
+    gearman_return_t gearman_job_send_data(
+        gearman_job_st *job, const void *data, size_t data_size) noexcept
+    gearman_return_t gearman_job_send_warning(
+        gearman_job_st *job, const void *warning, size_t warning_size) noexcept
+    gearman_return_t gearman_job_send_status(
+        gearman_job_st *job, uint32_t numerator, uint32_t denominator) noexcept
+    gearman_return_t gearman_job_send_complete(
+        gearman_job_st *job, const void *result, size_t result_size) noexcept
+    gearman_return_t gearman_job_send_exception(
+        gearman_job_st *job, const void *exception, size_t exception_size) noexcept
+    gearman_return_t gearman_job_send_fail(gearman_job_st *job) noexcept
+    const char *gearman_job_handle(const gearman_job_st *job) noexcept
+    const char *gearman_job_function_name(const gearman_job_st *job) noexcept
+    const char *gearman_job_unique(const gearman_job_st *job) noexcept
+    const void *gearman_job_workload(const gearman_job_st *job) noexcept
+    size_t gearman_job_workload_size(const gearman_job_st *job) noexcept
+
+    # libgearman-1.0/worker.h
+    gearman_worker_st *gearman_worker_create(gearman_worker_st *worker) noexcept
+    gearman_worker_st *gearman_worker_clone(
+        gearman_worker_st *worker, const gearman_worker_st *source) noexcept
+    void gearman_worker_free(gearman_worker_st *worker) noexcept
+    const char *gearman_worker_error(const gearman_worker_st *worker) noexcept
+    gearman_worker_options_t gearman_worker_options(const gearman_worker_st *worker) noexcept
+    void gearman_worker_add_options(
+        gearman_worker_st *worker, gearman_worker_options_t options) noexcept
+    void gearman_worker_set_log_fn(
+        gearman_worker_st *worker, gearman_log_fn *function, void *context,
+        gearman_verbose_t verbose) noexcept
+    gearman_return_t gearman_worker_add_server(
+        gearman_worker_st *worker, const char *host, uint16_t port) noexcept
+    void gearman_worker_remove_servers(gearman_worker_st *worker) noexcept
+    gearman_return_t gearman_worker_wait(gearman_worker_st *worker) noexcept
+    gearman_return_t gearman_worker_register(
+        gearman_worker_st *worker, const char *function_name, uint32_t timeout) noexcept
+    gearman_job_st *gearman_worker_grab_job(
+        gearman_worker_st *worker, gearman_job_st *job, gearman_return_t *ret_ptr) noexcept
+    void gearman_worker_set_namespace(
+        gearman_worker_st *self, const char *namespace_key, size_t namespace_key_size) noexcept
+    gearman_id_t gearman_worker_id(gearman_worker_st *self) noexcept
+    gearman_return_t gearman_worker_set_identifier(
+        gearman_worker_st *worker, const char *id, size_t id_size) noexcept

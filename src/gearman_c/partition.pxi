@@ -30,9 +30,11 @@ cdef extern from "<sys/socket.h>" nogil:
 
 @cython.auto_pickle(False)
 @cython.final
+@cython.no_gc_clear                 # what the connection borrows goes after it
 cdef class _PartitionCall:
     """One call, for the thread that makes it; it owns the connection."""
     cdef channel c
+    cdef _Settings settings         # owned: what c borrows
     cdef Task task
     cdef bytes partition
     cdef lib.gearman_task_st *ended
@@ -75,7 +77,7 @@ cdef Task execute_by_partition(Client client, object partition, object function,
     call.task.context = context
     if call.task._workload is None:
         make_workload(client, call.task)
-    open_side(client, &call.c)
+    call.settings = open_side(client, &call.c)
     call.c.wants_exceptions = True
     connect(client, &call.c, deadline, "execute_by_partition")
     call.task.rec.state = UNCONFIRMED
@@ -90,8 +92,8 @@ cdef Task execute_by_partition(Client client, object partition, object function,
                     "the job was not done in the time allowed", code=ReturnCode.TIMEOUT,
                     operation="execute_by_partition", unconfirmed=(call.task,))
     except BaseException:
-        if call.c.tuned and still_ours(&call.c):
-            shutdown(call.c.descriptor, SHUT_RDWR)
+        if call.c.socket.tuned and still_ours(&call.c.socket):
+            shutdown(call.c.socket.descriptor, SHUT_RDWR)
         raise
     return end_partition(call)
 

@@ -100,10 +100,11 @@ cdef void look(channel *c, bint is_unsent) noexcept nogil:
     to see. What it finds wrong it says again in the next gearman_client_run_tasks().
     """
     cdef pollfd ready
-    ready.fd = c.descriptor
+    ready.fd = c.socket.descriptor
     ready.events = POLLIN | (POLLOUT if is_unsent else 0)
     ready.revents = 0
-    if poll(&ready, 1, 0) > 0:
+    # A socket that is not known takes a millisecond to look at.
+    if not c.socket.tuned or poll(&ready, 1, 0) > 0:
         lib.gearman_client_set_timeout(c.client, 1)
         lib.gearman_client_wait(c.client)
 
@@ -112,19 +113,25 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
     """Send and receive.
 
     Returns GEARMAN_SUCCESS when there is room for more (or nothing left), or news for Python;
-    GEARMAN_IO_WAIT when it is time to look at Python, and else what went wrong.
+    GEARMAN_IO_WAIT when it is time to look at Python, and else what went wrong. It has read what
+    had come, however much room there is: who adds slowly would otherwise see nothing of it.
     """
     cdef lib.gearman_return_t rc
     cdef double moment
+    cdef bint looked = False
     while True:
         rc = lib.gearman_client_run_tasks(c.client)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
             return rc
         if c.violated:
             return lib.GEARMAN_UNEXPECTED_PACKET
-        recognise(c)
+        recognise(&c.socket)
         if c.markers == 0 and (c.first_event != NULL or may_refill(c, low_water)):
-            return lib.GEARMAN_SUCCESS
+            if looked or c.first_event != NULL or c.in_flight == 0:
+                return lib.GEARMAN_SUCCESS
+            look(c, False)
+            looked = True
+            continue
         moment = now()
         if moment >= until:
             return lib.GEARMAN_IO_WAIT
@@ -133,5 +140,5 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return lib.GEARMAN_IO_WAIT
         if rc != lib.GEARMAN_SUCCESS:
             return rc
-        if not c.proven and speaks_text(c):
+        if not c.proven and speaks_text(&c.socket):
             return lib.GEARMAN_INVALID_MAGIC

@@ -35,7 +35,7 @@ cdef int ask(Client client, channel *answers, list questions, double deadline) e
     """
     cdef channel c
     cdef list batch = []
-    open_side(client, &c)
+    cdef _Settings settings = open_side(client, &c)     # held until the channel is closed
     connect(client, &c, deadline, "ask for a status")
     try:
         while questions:

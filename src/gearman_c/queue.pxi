@@ -225,6 +225,7 @@ cdef tuple drop_connection(Client client):
     cdef Py_ssize_t head = client._head, next = client._next
     give_back(client)
     client._server = None
+    client._sharing = {}
     given_up = [task for task in client._queue[head:next] if task is not None
                 and (<Task> task).rec.handed and (<Task> task).rec.queued == NULL
                 and (<Task> task).rec.state in (FAILED, UNCONFIRMED)]

@@ -47,9 +47,61 @@ cdef object job_failure(Task task, uint8_t kind, bytes data):
         code=ReturnCode.WORK_FAIL, operation="run_tasks", task=task)
 
 
-cdef int apply(Client client, const event *noted) except -1:
-    """Let a task know what an event says. Raises MemoryError before anything has changed."""
+cdef Task receiver(Client client, const event *noted):
+    """The task that an event is for; None if it has been withdrawn.
+
+    Tasks of one function and unique key are one job at the server, which sends each packet once
+    for each of them. libgearman looks for the handle only, and gives them all to the same task.
+    """
+    cdef list group
     cdef Task task = task_of(noted.rec)
+    if noted.kind == STARTED or noted.kind >= COMPLETE_PACKET or is_question(noted.rec) \
+            or not has_given_key(noted.rec):
+        return task
+    group = client._sharing.get(read_handle(noted.rec))
+    if group is None or PyList_GET_SIZE(group) == 1:
+        return task
+    task = group.pop(0)
+    group.append(task)
+    return task
+
+
+cdef int join_sharing(Client client, Task task) except -1:
+    """A job has started: what comes from now on comes for this task, too."""
+    client._sharing.setdefault(read_handle(&task.rec), []).append(task)
+    return 0
+
+
+cdef int leave_sharing(Client client, Task task, bint is_withdrawn) except -1:
+    """A task has ended; or it is withdrawn, and the server goes on sending for it."""
+    cdef bytes handle
+    cdef list group
+    if not client._sharing or not has_given_key(&task.rec):
+        return 0
+    handle = read_handle(&task.rec)
+    group = client._sharing.get(handle)
+    if group is None or task not in group:
+        return 0
+    if is_withdrawn:
+        group[group.index(task)] = None
+    else:
+        group.remove(task)
+    if group.count(None) == PyList_GET_SIZE(group):
+        del client._sharing[handle]
+    return 0
+
+
+cdef Task apply(Client client, const event *noted):
+    """Let a task know what an event says, and return the task; None if nobody is to be told.
+
+    Raises MemoryError before anything has changed.
+    """
+    cdef Task task = receiver(client, noted)
+    if task is None:
+        return None
+    if noted.kind == STARTED:
+        join_sharing(client, task)
+        return None
     cdef _Outcome outcome = outcome_of(task)
     cdef bytes data = b"" if noted.data == NULL else (<char *> noted.data)[:noted.size]
     cdef uint8_t state = RUNNING
@@ -77,8 +129,9 @@ cdef int apply(Client client, const event *noted) except -1:
     if state != RUNNING:
         settle_stream(task)
         client._running.pop(task, None)
+        leave_sharing(client, task, False)
         leave_queue(&task.rec, state)
-    return 0
+    return task
 
 
 cdef object callback_for(Client client, uint8_t kind):
@@ -102,11 +155,11 @@ cdef int deliver(Client client) except -1:
     cdef uint8_t kind
     tell_created(client)
     while c.first_event != NULL and client._generation == generation:
-        task = task_of(c.first_event.rec)
         kind = c.first_event.kind
-        apply(client, c.first_event)
+        task = apply(client, c.first_event)
         drop_event(c)
-        function = callback_for(client, kind)
-        if function is not None:
-            function(task)
+        if task is not None:
+            function = callback_for(client, kind)
+            if function is not None:
+                function(task)
     return 0

@@ -37,7 +37,7 @@ cdef int begin(Client client, double deadline) except -1:
     try:
         enter(client)               # it may have been closed meanwhile
         if client._channel.client != NULL and \
-                (client._server not in client._servers or is_broken(&client._channel)):
+                (client._server not in client._servers or is_broken(&client._channel.socket)):
             # What broke while nobody looked is no failure of this run, unless tasks were on it
             # that the user does not know of, or that are lost to him, or that another server,
             # which cannot join them to the job it may have, would get now.
@@ -139,9 +139,7 @@ cdef int step(Client client, double deadline, size_t low_water,
             raise
     account(client)
     PyErr_CheckSignals()
-    if client._log_error is not None:
-        log_error, client._log_error = client._log_error, None
-        raise log_error
+    raise_log_error(client._settings)
     deliver(client)
     check_run(client)
     if client._head < PyList_GET_SIZE(client._queue) or c.in_flight or c.markers:
@@ -161,7 +159,8 @@ cdef int check_run(Client client) except -1:
 cdef int watch_time(Client client, double deadline) except -1:
     """Raise WaitTimeoutError when the time of the run, or the time without progress, is over."""
     cdef channel *c = &client._channel
-    cdef uint64_t mark = c.acknowledged + (bytes_moved(c.descriptor) if c.tuned else 0)
+    cdef plug *p = &c.socket
+    cdef uint64_t mark = c.acknowledged + (bytes_moved(p.descriptor) if p.tuned else 0)
     cdef double moment = now()
     if mark != client._progress_mark:
         client._progress_mark = mark
@@ -199,7 +198,7 @@ cdef int settle(Client client, lib.gearman_return_t rc, bint given) except -1:
     cdef channel *c = &client._channel
     cdef Py_ssize_t place = -1
     cdef lib.gearman_return_t taken = lib.GEARMAN_UNEXPECTED_PACKET
-    if given and is_refusal(rc) and (not c.tuned or still_ours(c)):
+    if given and is_refusal(rc) and (not c.socket.tuned or still_ours(&c.socket)):
         place = oldest_in_flight(client)
         if place >= 0:
             taken = take_back_refused(client, place)

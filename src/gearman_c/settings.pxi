@@ -9,34 +9,78 @@ cdef extern from "<dlfcn.h>" nogil:
 cdef tuple LOG_LEVELS = (0, 50, 40, 20, 10, 5)
 
 
+@cython.auto_pickle(False)
+@cython.final
+cdef class _Settings:
+    """See ``_gearman.pxd``."""
+
+    cdef _Settings altered(self, str name, object value):
+        """Return settings like these, but for one."""
+        cdef _Settings other = _Settings.__new__(_Settings)
+        other.name_space = value if name == "namespace" else self.name_space
+        other.identifier = value if name == "identifier" else self.identifier
+        other.tls = value if name == "tls" else self.tls
+        other.log, other.verbosity = value if name == "log" else (self.log, self.verbosity)
+        other.c.name_space = text_or_null(other.name_space)
+        other.c.identifier = text_or_null(other.identifier)
+        if other.tls is not None:
+            other.c.authority = text_or_null(other.tls[0])
+            other.c.certificate = text_or_null(other.tls[1])
+            other.c.key = text_or_null(other.tls[2])
+        other.c.log_owner = NULL if other.log is None else <void *> other
+        other.c.verbosity = <lib.gearman_verbose_t> other.verbosity
+        return other
+
+
 cdef lib.gearman_return_t configure(channel *c) noexcept nogil:
     """Tell a fresh C client, which has no server yet, what the Client was told."""
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
-    cdef settings *s = &c.settings
+    cdef const settings *s = c.settings
     if s.name_space != NULL:
         lib.gearman_client_set_namespace(c.client, s.name_space, strlen(s.name_space))
     if s.identifier != NULL:
         rc = lib.gearman_client_set_identifier(c.client, s.identifier, strlen(s.identifier))
-    if s.log_owner != NULL:
-        lib.gearman_client_set_log_fn(c.client, log_line, s.log_owner, s.verbosity)
     if s.certificate != NULL:
         lib.gearman_client_set_ssl(c.client, True, s.authority, s.certificate, s.key)
     return rc
 
 
+cdef void start_log(channel *c, lib.gearman_return_t rc) noexcept nogil:
+    """Log from now on, beginning with rc, by which the connecting has just ended.
+
+    Not while ``connecting`` is locked: what is given the line may connect, too.
+    """
+    cdef const settings *s = c.settings
+    if s.log_owner == NULL:
+        return
+    if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT and \
+            s.verbosity >= lib.GEARMAN_VERBOSE_ERROR:
+        log_line(lib.gearman_client_error(c.client), lib.GEARMAN_VERBOSE_ERROR, s.log_owner)
+    lib.gearman_client_set_log_fn(c.client, log_line, s.log_owner, s.verbosity)
+
+
 cdef void log_line(const char *line, lib.gearman_verbose_t verbosity,
                    void *owner) noexcept with gil:
     """Runs inside libgearman's calls; what the user's function raises cannot leave from here."""
-    cdef Client client = <Client> owner
+    cdef _Settings settings = <_Settings> owner
     level = LOG_LEVELS[verbosity] if 0 <= <int> verbosity < len(LOG_LEVELS) else 5
     try:
-        client._log(level, line.decode("utf-8", "replace") if line != NULL else "")
+        settings.log(level, line.decode("utf-8", "replace") if line != NULL else "")
     except BaseException as error:
-        if client._log_error is None:
-            client._log_error = error
+        if settings.log_error is None:
+            settings.log_error = error
 
 
-cdef int set_log(Client client, object target, object level) except -1:
+cdef int raise_log_error(_Settings settings) except -1:
+    """Raise what the user's log function raised, once."""
+    if settings.log_error is not None:
+        error, settings.log_error = settings.log_error, None
+        raise error
+    return 0
+
+
+cdef tuple read_log(object target, object level):
+    """Return the function that is given the lines, and the verbosity that libgearman knows."""
     cdef int verbosity = 0
     if isinstance(level, bool) or not isinstance(level, int):
         raise TypeError(f"level must be one of logging's levels, not {type(level).__name__}")
@@ -48,37 +92,7 @@ cdef int set_log(Client client, object target, object level) except -1:
     for index in range(len(LOG_LEVELS)):
         if LOG_LEVELS[index] >= level and index:
             verbosity = index
-    with _Reconfigured(client):
-        client._log = target
-        client._channel.settings.log_owner = NULL if target is None else <void *> client
-        client._channel.settings.verbosity = <lib.gearman_verbose_t> verbosity
-    return 0
-
-
-@cython.auto_pickle(False)
-@cython.final
-cdef class _Reconfigured:
-    """A context in which the settings may change: no run, and no connection that has the old."""
-    cdef Client client
-
-    def __cinit__(self, Client client):
-        self.client = client
-
-    def __enter__(self):
-        cdef Client client = self.client
-        enter(client)
-        refuse_callbacks(client)
-        client._lock.acquire()
-        if client._channel.in_flight:
-            client._lock.release()
-            raise errors.UsageError(
-                "tasks are in flight; settings can change before they are sent, or when "
-                "run_tasks() has returned without an error")
-        if client._channel.client != NULL:
-            drop_connection(client)
-
-    def __exit__(self, *exception):
-        self.client._lock.release()
+    return target, verbosity
 
 
 cdef const char *text_or_null(bytes text):
@@ -103,11 +117,11 @@ cdef bytes encode_identifier(object text):
     return encoded
 
 
-cdef int set_tls(Client client, object tls) except -1:
+cdef list read_tls(object tls):
     """Check the files of a TLS set-up: libgearman up to 2.0.0 aborts the process on bad ones."""
     cdef list paths = []
     if tls is None:
-        return 0
+        return None
     if not isinstance(tls, TLS):
         raise TypeError(f"tls must be a gearman_c.TLS or None, not {type(tls).__name__}")
     if tls.ca is None or tls.certificate is None or tls.key is None:
@@ -124,11 +138,7 @@ cdef int set_tls(Client client, object tls) except -1:
         raise errors.NotSupportedError(
             f"the libgearman that is loaded ({lib.gearman_version().decode()}) was built without "
             "TLS, as Debian's is; 1.1.18 and newer have it if built with --enable-ssl")
-    client._tls = paths
-    client._channel.settings.authority = paths[0]
-    client._channel.settings.certificate = paths[1]
-    client._channel.settings.key = paths[2]
-    return 0
+    return paths
 
 
 cdef bint holds(bytes content, bytes part) except -1:
@@ -142,39 +152,3 @@ cdef bint has_tls() except -1:
         return False
     with io.open(os.fsdecode(<bytes> info.dli_fname), "rb") as file:
         return holds(file.read(), b"SSL_CTX_new")
-
-
-cdef int set_option(Client client, object name) except -1:
-    """Ask the server for an option, on this and all later connections."""
-    cdef bytes option = encode_name(name, "the option", 64)
-    if option != b"exceptions":
-        # gearmand knows no other; libgearman would repeat an unknown one on each connection.
-        raise errors.ServerError(
-            f"servers know the option 'exceptions' only, not {name!r}",
-            code=ReturnCode.INVALID_SERVER_OPTION, operation="set_server_option")
-    if client._channel.wants_exceptions:
-        return 0
-    with _Reconfigured(client):
-        client._channel.wants_exceptions = True
-    return 0
-
-
-cdef Client clone(Client source):
-    """Return a client like source, but for tasks and connection."""
-    cdef Client copy
-    enter(source)
-    copy = Client(source._servers, timeout=source._timeout, namespace=source.namespace,
-                  identifier=source.identifier, max_in_flight=source.max_in_flight,
-                  resend=source.resend)
-    copy._tls = source._tls
-    copy._channel.settings.authority = source._channel.settings.authority
-    copy._channel.settings.certificate = source._channel.settings.certificate
-    copy._channel.settings.key = source._channel.settings.key
-    copy._channel.wants_exceptions = source._channel.wants_exceptions
-    copy._log = source._log
-    copy._channel.settings.verbosity = source._channel.settings.verbosity
-    copy._channel.settings.log_owner = NULL if source._log is None else <void *> copy
-    for name in ("created", "data", "warning", "status", "complete", "exception", "fail",
-                 "workload"):
-        setattr(copy, f"on_{name}", getattr(source, f"on_{name}"))
-    return copy

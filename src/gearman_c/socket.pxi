@@ -186,15 +186,15 @@ cdef int find_descriptor(int guess, const sockaddr_storage *peer) noexcept nogil
     return found
 
 
-cdef void find_socket(channel *c, int guess) noexcept nogil:
-    """Look for the channel's new socket, and take the mark off it, so that no other client of this
+cdef void find_socket(plug *p, int guess) noexcept nogil:
+    """Look for a new socket, and take the mark off it, so that no other client of this
     process can mistake it for its own. Called with the lock ``connecting`` held."""
     cdef linger none
-    c.descriptor = find_descriptor(guess, &c.peer)
-    if c.descriptor >= 0:
+    p.descriptor = find_descriptor(guess, &p.peer)
+    if p.descriptor >= 0:
         # Without linger the kernel goes on sending after close(), which returns at once.
         memset(&none, 0, sizeof(none))
-        setsockopt(c.descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof(none))
+        setsockopt(p.descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof(none))
 
 
 cdef void set_up(int descriptor) noexcept nogil:
@@ -208,55 +208,69 @@ cdef void set_up(int descriptor) noexcept nogil:
     set_number(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
 
 
-cdef void recognise(channel *c) noexcept nogil:
+cdef void recognise(plug *p) noexcept nogil:
     """Once connected: prove that the descriptor is ours, remember its own end, and set it up."""
     cdef sockaddr_storage address
     cdef socklen_t size = sizeof(address)
-    if c.tuned:
+    if p.tuned:
         return
-    if c.descriptor < 0:
-        if c.searches > 0:          # missed when it was new, for instance for being one of two
-            c.searches -= 1
+    if p.descriptor < 0:
+        if p.searches > 0:          # missed when it was new, for instance for being one of two
+            p.searches -= 1
             pthread_mutex_lock(&connecting)
-            find_socket(c, -1)
+            find_socket(p, -1)
             pthread_mutex_unlock(&connecting)
-        if c.descriptor < 0:
+        if p.descriptor < 0:
             return
-    if getpeername(c.descriptor, <sockaddr *> &address, &size):
+    if getpeername(p.descriptor, <sockaddr *> &address, &size):
         return
-    size = sizeof(c.local)
-    if not same_address(&address, &c.peer) or \
-            getsockname(c.descriptor, <sockaddr *> &c.local, &size):
-        c.descriptor = -1
+    size = sizeof(p.local)
+    if not same_address(&address, &p.peer) or \
+            getsockname(p.descriptor, <sockaddr *> &p.local, &size):
+        p.descriptor = -1
         return
-    set_up(c.descriptor)
-    c.tuned = True
+    set_up(p.descriptor)
+    p.tuned = True
 
 
-cdef bint speaks_text(const channel *c) noexcept nogil:
+cdef bint speaks_text(const plug *p) noexcept nogil:
     """Whether the first byte from the server is not that of a Gearman packet, which is NUL.
 
     libgearman writes through a NULL pointer when it meets a line of text (1.1.20 and 2.0.0,
     packet.cc, gearman_packet_unpack()), so it must not read what a web server answers.
     """
     cdef char byte = 0
-    return c.tuned and recv(c.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 and byte != 0
+    return p.tuned and recv(p.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 and byte != 0
 
 
-cdef bint still_ours(const channel *c) noexcept nogil:
+cdef int is_header(const plug *p) noexcept nogil:
+    """Whether a packet of a Gearman server comes: 0 if it does not, -1 if that is still open.
+
+    Beside text, libgearman takes a command of 31 bits and more for the index of a table.
+    """
+    cdef char head[8]
+    cdef ssize_t count = recv(p.descriptor, head, 8, MSG_PEEK | MSG_DONTWAIT)
+    if count <= 0:
+        return 1                    # libgearman is to see that
+    if head[0] != 0:
+        return 0
+    return -1 if count < 8 else memcmp(head, b"\0RES\0\0\0", 7) == 0
+
+
+cdef bint still_ours(const plug *p) noexcept nogil:
     """Whether the descriptor still is the socket that was set up: libgearman may have closed it."""
     cdef sockaddr_storage address
     cdef socklen_t size = sizeof(address)
     memset(&address, 0, sizeof(address))
-    return c.tuned and getsockname(c.descriptor, <sockaddr *> &address, &size) == 0 \
-        and same_address(&address, &c.local)
+    return p.tuned and getsockname(p.descriptor, <sockaddr *> &address, &size) == 0 \
+        and same_address(&address, &p.local)
 
 
-cdef bint is_broken(const channel *c) noexcept nogil:
+cdef bint is_broken(const plug *p) noexcept nogil:
     """Whether an idle connection is known to be dead. False also means that nothing is known."""
     cdef char byte
     cdef ssize_t count
-    if not still_ours(c):
-        return c.tuned
-    count = recv(c.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+    if not still_ours(p):
+        return p.tuned
+    count = recv(p.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
     return count == 0 or (count < 0 and errno != EAGAIN)

@@ -77,7 +77,8 @@ cdef inline Task first_done(Submission self):
     self._tasks[self._head] = None
     self._head += 1
     self._open -= 1
-    self._payload -= (<Task> item).rec.size
+    if not (<Task> item).rec.is_late:
+        self._payload -= (<Task> item).rec.size
     if (<Task> item)._error is not None and (<Task> item)._error is self._client._refusal:
         self._client._refusal = None    # the caller sees it in the task
     return <Task> item
@@ -90,7 +91,8 @@ cdef Task advance(Submission self):
     refuse_callbacks(client)
     if self._filling:
         raise errors.UsageError("the workloads of a submission are being read already")
-    cdef bint first = True
+    cdef bint tried = client._full is None      # what an earlier call found refused
+    client._progress_at = now()
     while task is None:
         self._filling = True
         try:
@@ -101,13 +103,13 @@ cdef Task advance(Submission self):
             return None
         begin(client, FOREVER)
         try:
-            if first:
-                start_afresh(client)
-                first = False
             if not is_at_work(client):
-                end_run(client)     # what is left was refused: raises
-            step(client, FOREVER, 0 if self._workloads is None
-                 else refill_mark(client, self._kind))
+                if tried:
+                    end_run(client)     # what is left was refused: raises
+                start_afresh(client)
+                tried = True
+            # Only where more workloads are wanted is there a reason to come back early.
+            step(client, FOREVER, refill_mark(client, self._kind) if has_room(self) else 0)
             if self._kind == BACKGROUND and client._next < PyList_GET_SIZE(client._queue):
                 # The server works on the next window while the caller takes this one's tasks.
                 step(client, FOREVER, client._window)
@@ -120,20 +122,22 @@ cdef Task advance(Submission self):
     return task
 
 
+cdef bint has_room(Submission self) noexcept:
+    """Whether workloads are to be read: two windows of them, in tasks and bytes."""
+    return self._workloads is not None and self._open < 2 * self._client._window and \
+        self._payload < 2 * WINDOW_BYTES
+
+
 cdef int fill(Submission self) except -1:
-    """Read workloads ahead: two windows of them, in tasks and bytes, for at most FILL_SECONDS."""
+    """Read workloads ahead, for at most FILL_SECONDS."""
     cdef Client client = self._client
-    cdef Py_ssize_t room
     cdef double until
     cdef object workload
     cdef Task task
     del self._tasks[:self._head]
     self._head = 0
-    if self._workloads is None:
-        return 0
-    room = 2 * client._window - self._open
     until = roughly_now() + FILL_SECONDS
-    while room > 0 and self._payload < 2 * WINDOW_BYTES:
+    while has_room(self):
         if self._given is None:
             try:
                 self._given = (next(self._workloads),)
@@ -155,7 +159,6 @@ cdef int fill(Submission self) except -1:
             outcome_of(task).finished = self._tasks
         self._open += 1
         self._payload += task.rec.size
-        room -= 1
         if roughly_now() >= until:
             break
     return 0
