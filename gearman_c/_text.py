@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from .errors import (
     ConnectionFailedError,
@@ -23,7 +23,9 @@ from .errors import (
     WaitTimeoutError,
 )
 
-_Answer = TypeVar("_Answer")
+Answer = TypeVar("Answer")
+# What makes an answer of the lines of a reply, or raises what the call says is wrong with them.
+Parse: TypeAlias = Callable[[list[bytes], "Call"], Answer]
 
 SINGLE: Final = None  # how a reply ends: after its first line
 LISTED: Final = b"."  # with this line, unless the first one is a refusal
@@ -57,11 +59,11 @@ class TextConnection:
         self,
         operation: str,
         command: bytes,
-        parse: Callable[[list[bytes], Call], _Answer],
+        parse: Parse[Answer],
         *,
         end: bytes | None = SINGLE,
         timeout: float | None,
-    ) -> _Answer:
+    ) -> Answer:
         """Send a command, and return what `parse` makes of the lines of the reply.
 
         A reply that is MARKED ends with the answer to a second command, which nobody can foresee:
