@@ -61,10 +61,9 @@ def _question(columns: str, ask: Callable[[Admin], Iterable[_Row]]) -> _Order:
 
 
 def _limit(admin: Admin, function: str, *limits: str) -> None:
-    try:
-        numbers = [int(limit) or None for limit in limits]
-    except ValueError:
-        raise ArgumentError("a limit is a number of jobs, or 0 for none") from None
+    if not all(limit.isdecimal() for limit in limits):
+        raise ArgumentError("a limit is a number of jobs, or 0 for none")
+    numbers = [int(limit) or None for limit in limits]
     high, normal, low = numbers * 3 if len(numbers) == 1 else numbers
     admin.maxqueue(function, high=high, normal=normal, low=low)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from .._gearman import Task
 from ..enums import Priority
-from ..errors import JobFailedError
+from ..errors import JobFailedError, WaitTimeoutError
 from .common import (
     Command,
     InputError,
@@ -49,9 +49,15 @@ def _run(options: Namespace, parser: ArgumentParser) -> int:
     output()  # first of all: where it is closed, nothing is done
     function = os.fsencode(options.function)  # the bytes that the shell gave us
     with make_client(options, parser) as client:
-        task = client.execute(
-            function, _read(options.file), priority=options.priority, timeout=options.timeout
-        )
+        workload = _read(options.file)
+        try:
+            task = client.execute(
+                function, workload, priority=options.priority, timeout=options.timeout
+            )
+        except WaitTimeoutError:
+            raise InputError(
+                f"there was no result in {options.timeout:g} s; a worker may do the job all the same"
+            ) from None
     try:
         result = task.result()
     except JobFailedError as error:

@@ -43,13 +43,18 @@ def _run(options: Namespace, parser: ArgumentParser) -> int:
             try:
                 client.echo(b"gearman-c ping", options.timeout)
             except GearmanError as error:
-                complain(f"{address(host, port)}: {reason(error)}")
+                complain(_name(address(host, port), reason(error)))
                 status = 1
                 continue
             elapsed = time.monotonic() - started
         emit(f"{address(host, port)}\t{elapsed * 1000:.3f}")
         output().flush()  # the next server may take its time
     return status
+
+
+def _name(server: str, message: str) -> str:
+    """Return a message that names the server, as many do."""
+    return message if server in message else f"{server}: {message}"
 
 
 COMMAND: Final = Command(

@@ -7,8 +7,9 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ..admin import Admin
 from ..errors import GearmanError
@@ -24,6 +25,7 @@ from .common import (
     emit,
     find_servers,
     is_terminal,
+    output,
     seconds,
     visible,
 )
@@ -66,20 +68,20 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, parser: ArgumentParser) -> int:
-    admins = {
-        address(host, port): Admin(host, port, timeout=options.timeout)
-        for host, port in find_servers(options, parser)
-    }
-    if options.watch is None:
-        look = _look(admins)
-        _print(look, options.json)
-        return 1 if look.complaints else 0
-    if options.json or not is_terminal(sys.stdout):
+    with ExitStack() as stack:
+        admins = {
+            address(host, port): stack.enter_context(Admin(host, port, timeout=options.timeout))
+            for host, port in find_servers(options, parser)
+        }
+        if options.watch is not None and is_terminal(sys.stdout) and not options.json:
+            _watch(admins, options.watch)
         while True:
-            _print(_look(admins), options.json)
-            sys.stdout.flush()
+            look = _look(admins)
+            _print(look, options.json)
+            if options.watch is None:
+                return 1 if look.complaints else 0
+            output().flush()
             time.sleep(options.watch)
-    return _watch(admins, options.watch)
 
 
 def _look(admins: dict[str, Admin]) -> _Look:
@@ -121,7 +123,7 @@ def _cells(row: tuple[str, FunctionStatus]) -> tuple[str, ...]:
     return (server, visible(status.function_name), *map(str, numbers))
 
 
-def _watch(admins: dict[str, Admin], pause: float) -> int:
+def _watch(admins: dict[str, Admin], pause: float) -> NoReturn:
     """Draw the table on the terminal until Ctrl-C."""
     try:
         from rich.live import Live
