@@ -56,7 +56,7 @@ def _run(options: Namespace, parser: ArgumentParser) -> int:
             )
         except WaitTimeoutError:
             raise InputError(
-                f"there was no result in {options.timeout:g} s; a worker may do the job all the same"
+                f"no result in {options.timeout:g} s; a worker may do the job all the same"
             ) from None
     try:
         result = task.result()
