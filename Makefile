@@ -29,7 +29,7 @@ test: build
 
 debug: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
-	tools/test-debug.sh $(DEBUG_VENV)/bin/python -m 'not memory' $(PARALLEL) $(ARGS)
+	tools/test-debug.sh $(DEBUG_VENV)/bin/python -m 'not unsanitized' $(PARALLEL) $(ARGS)
 
 lint: build $(VENV)/.lint-$(TAG)
 	$(VENV)/bin/ruff check .

@@ -218,7 +218,7 @@ def peak_memory(start: Callable[..., Process], size: int, count: int, times: int
     return int(output)
 
 
-@pytest.mark.memory
+@pytest.mark.unsanitized
 @pytest.mark.slow
 def test_millions_of_lines_in_flat_memory(start: Callable[..., Process]) -> None:
     little = peak_memory(start, 60, 1000, 100)
@@ -227,7 +227,7 @@ def test_millions_of_lines_in_flat_memory(start: Callable[..., Process]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.memory
+@pytest.mark.unsanitized
 def test_large_lines_in_flat_memory(start: Callable[..., Process]) -> None:
     little = peak_memory(start, 1_000_000, 1, 10)
     much = peak_memory(start, 1_000_000, 1, 500)

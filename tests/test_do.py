@@ -259,7 +259,7 @@ def test_round_trips_make_one_connection(gearmand: Gearmand, worker: RawWorker) 
 
 
 @pytest.mark.slow
-@pytest.mark.memory
+@pytest.mark.unsanitized
 def test_memory_of_round_trips(run_script: Callable[..., str], gearmand: Gearmand) -> None:
     with RawWorker(gearmand.address):
         grown = run_script(GROWTH, gearmand.address)

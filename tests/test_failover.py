@@ -196,6 +196,13 @@ def send_created(connection: socket.socket) -> None:
     connection.recv(1000)
 
 
+def send_absurd_command(connection: socket.socket) -> None:
+    """It is the index of a table to libgearman, which dies of it."""
+    for byte in b"\0RES\x80\0\0\x08\0\0\0\0":
+        connection.sendall(bytes([byte]))
+    connection.recv(1000)
+
+
 def send_unknown_command(connection: socket.socket) -> None:
     connection.sendall(reply(4000, b"abc"))
     connection.recv(1000)
@@ -237,6 +244,7 @@ def send_empty_lines(connection: socket.socket) -> None:
         send_a_request,
         send_created,
         send_unknown_command,
+        send_absurd_command,
         send_error,
         send_many_errors,
     ],

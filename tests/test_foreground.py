@@ -312,10 +312,11 @@ def test_server_dies_with_jobs_running(gearmand: Gearmand) -> None:
 
 
 def test_dropped_tasks_run(gearmand: Gearmand, worker: RawWorker) -> None:
+    others = gearman_c._gearman._open_channels()
     with Client(gearmand.address) as client:
         for _ in range(100):
             client.add_task("reverse")
         client.run_tasks()
         wait_for(lambda: worker.done == 100)
         assert client.pending == 0
-    assert gearman_c._gearman._open_channels() == 0
+    assert gearman_c._gearman._open_channels() <= others

@@ -297,6 +297,7 @@ def test_while_another_thread_runs(
     check_all_there_but_the_childs(gearmand, tasks)
 
 
+@pytest.mark.unsanitized
 def test_many_forks_while_threads_run(gearmand: Gearmand) -> None:
     """Whatever moment the fork finds the threads in, connecting included."""
     shared = Client(gearmand.address)

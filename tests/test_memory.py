@@ -110,7 +110,7 @@ print(resident() - before)
 """
 
 
-@pytest.mark.memory
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("way", ["one_client", "new_clients", "submit", "callbacks", "contexts"])
 def test_rounds(large_gearmand: Gearmand, run_script: RunScript, way: str) -> None:
     growth = int(run_script(ROUNDS, large_gearmand.address, way))
@@ -133,7 +133,7 @@ with Client("127.0.0.1:1") as client:
 """
 
 
-@pytest.mark.memory
+@pytest.mark.unsanitized
 def test_memory_of_a_pending_task(run_script: RunScript) -> None:
     """In bytes, beyond the payload, which all of them share."""
     assert float(run_script(PENDING)) < 300
@@ -196,14 +196,14 @@ def stream(
     return growth
 
 
-@pytest.mark.memory
+@pytest.mark.unsanitized
 @pytest.mark.slow
 def test_a_million_small_payloads(large_gearmand: Gearmand, run_script: RunScript) -> None:
     growth = stream(large_gearmand, run_script, count=1_000_000, size=1000, ahead=50_000, step=1000)
     assert growth < 24 << 20
 
 
-@pytest.mark.memory
+@pytest.mark.unsanitized
 @pytest.mark.slow
 def test_a_hundred_large_payloads(gearmand: Gearmand, run_script: RunScript) -> None:
     """A few of them at a time: the one being made, those in the window, the copy in libgearman."""

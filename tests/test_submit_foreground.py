@@ -176,7 +176,7 @@ with gearman_c.Client(sys.argv[1]) as client:
 
 
 @pytest.mark.slow
-@pytest.mark.memory
+@pytest.mark.unsanitized
 def test_memory_is_flat(
     gearmand: Gearmand, worker: RawWorker, run_script: Callable[..., str]
 ) -> None:

@@ -81,3 +81,9 @@ cdef double read_timeout(object timeout) except -2:
             f"timeout is {timeout:.6g}; it must be 0 or more seconds, or None"
             if isinstance(timeout, float) else "timeout must be 0 or more seconds, or None")
     return seconds
+
+
+cdef double read_deadline(object timeout) except -2:
+    """Return the moment at which so many seconds are over, on the clock of now()."""
+    cdef double seconds = read_timeout(timeout)
+    return now() + seconds if seconds >= 0 else FOREVER

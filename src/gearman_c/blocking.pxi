@@ -48,12 +48,11 @@ cdef lib.gearman_return_t block(channel *c, blocking call, question *q,
 
 cdef int cancel_job(Client client, object job_handle, object timeout) except -1:
     cdef question q
-    cdef double seconds = read_timeout(timeout)
+    cdef double deadline = read_deadline(timeout)
     cdef bytes encoded = encode_name(job_handle, "the job handle", lib.GEARMAN_JOB_HANDLE_SIZE - 1)
     enter(client)
     q.text = encoded
-    return call_server(client, None, cancel_handle, &q,
-                       now() + seconds if seconds >= 0 else FOREVER, "cancel_job")
+    return call_server(client, None, cancel_handle, &q, deadline, "cancel_job")
 
 
 cdef int call_server(Client client, tuple server, blocking call, question *q, double deadline,
@@ -64,8 +63,7 @@ cdef int call_server(Client client, tuple server, blocking call, question *q, do
     cdef object error
     cdef double wait_seconds
     cdef _Settings settings = open_side(client, &c)     # held until the channel is closed
-    if client._timeout is not None:
-        deadline = min(deadline, now() + <double> client._timeout)
+    deadline = min(deadline, patience(client, now()))
     while True:
         if server is None:
             connect(client, &c, deadline, operation)

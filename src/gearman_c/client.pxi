@@ -470,8 +470,7 @@ cdef class Client(_Callbacks):
 
         Wraps ``gearman_client_run_tasks()``.
         """
-        cdef double seconds = read_timeout(timeout)
-        cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
+        cdef double deadline = read_deadline(timeout)
         begin(self, deadline)
         try:
             start_afresh(self)
@@ -525,8 +524,7 @@ cdef class Client(_Callbacks):
 
         Wraps ``gearman_client_echo()``.
         """
-        cdef double seconds = read_timeout(timeout)
-        cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
+        cdef double deadline = read_deadline(timeout)
         cdef bytes frozen = freeze_workload(workload)
         cdef question q
         enter(self)

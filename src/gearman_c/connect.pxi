@@ -58,15 +58,14 @@ cdef object connect_server(Client client, channel *c, tuple server, double deadl
     """
     cdef object error = None
     cdef bint connected = False
-    cdef double limit, patient = FOREVER
+    cdef double limit, patient
     cdef lib.gearman_return_t rc
     try:
         addresses = look_up(server)
     except errors.ConnectionFailedError as unresolved:
         return unresolved
     for host, address in addresses:
-        if client._timeout is not None:
-            patient = now() + <double> client._timeout
+        patient = patience(client, now())
         if last and address is addresses[len(addresses) - 1][1]:
             deadline = min(deadline, patient)
             limit = FOREVER

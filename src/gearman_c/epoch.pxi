@@ -44,8 +44,7 @@ cdef Task submit_at(Client client, object function, object workload, object uniq
     cdef channel c
     cdef Task task
     cdef int64_t when = read_moment(at)
-    cdef double seconds = read_timeout(timeout)
-    cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
+    cdef double deadline = read_deadline(timeout)
     cdef lib.gearman_task_st *handed
     cdef const char *name
     cdef const char *text
@@ -56,8 +55,7 @@ cdef Task submit_at(Client client, object function, object workload, object uniq
     task = make_task(client, BACKGROUND, function, workload, unique, priority)
     if task._workload is None:
         make_workload(client, task)
-    if client._timeout is not None:
-        deadline = min(deadline, now() + <double> client._timeout)
+    deadline = min(deadline, patience(client, now()))
     settings = open_side(client, &c)
     connect(client, &c, deadline, "do_background")
     try:

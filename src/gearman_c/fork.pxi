@@ -19,8 +19,9 @@ cdef pthread_mutex_t connecting
 cdef void in_child() noexcept nogil:
     global generation
     generation += 1
-    # A thread that the child does not have may have held it.
+    # Threads that the child does not have may have held them.
     pthread_mutex_init(&connecting, NULL)
+    pthread_mutex_init(&known_lock, NULL)       # handles.pxi
 
 
 pthread_mutex_init(&connecting, NULL)

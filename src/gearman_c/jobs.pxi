@@ -5,10 +5,9 @@ cdef int run_one(Client client, Task task, object timeout) except -1:
 
     Whatever happens, nothing of it is left in the queue: the caller does not know the task.
     """
-    cdef double seconds, deadline
+    cdef double deadline
     try:
-        seconds = read_timeout(timeout)
-        deadline = now() + seconds if seconds >= 0 else FOREVER
+        deadline = read_deadline(timeout)
         begin(client, deadline)
     except BaseException:
         task.cancel()

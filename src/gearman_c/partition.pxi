@@ -67,8 +67,7 @@ cdef class _PartitionCall:
 
 cdef Task execute_by_partition(Client client, object partition, object function, object workload,
                                object unique, object context, bint background, object timeout):
-    cdef double seconds = read_timeout(timeout)
-    cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
+    cdef double deadline = read_deadline(timeout)
     cdef _PartitionCall call = _PartitionCall.__new__(_PartitionCall)
     enter(client)
     call.partition = encode_function(client, partition)

@@ -119,7 +119,17 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
     cdef lib.gearman_return_t rc
     cdef double moment
     cdef bint looked = False
+    cdef int header
     while True:
+        if not c.proven and c.socket.tuned:
+            header = is_header(&c.socket)
+            if header == 0:
+                return lib.GEARMAN_INVALID_MAGIC
+            if header < 0:
+                if now() >= until:
+                    return lib.GEARMAN_IO_WAIT
+                poll(NULL, 0, 1)    # a moment for the rest
+                continue
         rc = lib.gearman_client_run_tasks(c.client)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
             return rc
@@ -140,5 +150,3 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
             return lib.GEARMAN_IO_WAIT
         if rc != lib.GEARMAN_SUCCESS:
             return rc
-        if not c.proven and speaks_text(&c.socket):
-            return lib.GEARMAN_INVALID_MAGIC

@@ -81,9 +81,7 @@ cdef int put_questions(channel *c, list batch) except -1:
 
 cdef int await_answers(Client client, channel *c, channel *answers, double deadline) except -1:
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
-    cdef double patience = FOREVER
-    if client._timeout is not None:
-        patience = now() + <double> client._timeout
+    cdef double limit = min(deadline, patience(client, now()))
     while c.in_flight:
         with nogil:
             rc = pump(c, 0, min(now() + SLICE, deadline))
@@ -92,7 +90,7 @@ cdef int await_answers(Client client, channel *c, channel *answers, double deadl
             raise failure(c.client, rc, "ask for a status")
         PyErr_CheckSignals()
         check_run(client)
-        if c.in_flight and now() >= min(deadline, patience):
+        if c.in_flight and now() >= limit:
             raise errors.WaitTimeoutError(
                 "the server did not answer in the time allowed", code=ReturnCode.TIMEOUT,
                 operation="ask for a status")
@@ -109,13 +107,13 @@ cdef void take_back_question(record *rec) noexcept:
 
 cdef object ask_handle(Client client, object job_handle, object timeout):
     cdef channel answers
-    cdef double seconds = read_timeout(timeout)
+    cdef double deadline = read_deadline(timeout)
     cdef Task task
     enter(client)
     task = make_question(STATUS_OF_HANDLE, job_handle)
     open_side(client, &answers)
     try:
-        ask(client, &answers, [task], now() + seconds if seconds >= 0 else FOREVER)
+        ask(client, &answers, [task], deadline)
         while answers.first_event != NULL:
             apply(client, answers.first_event)
             drop_event(&answers)
@@ -126,13 +124,12 @@ cdef object ask_handle(Client client, object job_handle, object timeout):
 
 cdef object ask_unique(Client client, object unique, object timeout):
     cdef question q
-    cdef double seconds = read_timeout(timeout)
+    cdef double deadline = read_deadline(timeout)
     cdef bytes encoded = encode_unique(unique)
     enter(client)
     q.text = encoded
     q.size = PyBytes_GET_SIZE(encoded)
-    call_server(client, None, ask_unique_status, &q, now() + seconds if seconds >= 0 else FOREVER,
-                "unique_status")
+    call_server(client, None, ask_unique_status, &q, deadline, "unique_status")
     return JobStatus(q.status.status_.mesg_.is_known, q.status.status_.mesg_.is_running,
                      q.status.status_.mesg_.numerator, q.status.status_.mesg_.denominator,
                      q.status.status_.mesg_.client_count)

@@ -165,7 +165,7 @@ cdef int watch_time(Client client, double deadline) except -1:
     if mark != client._progress_mark:
         client._progress_mark = mark
         client._progress_at = moment
-    elif moment >= patience(client):
+    elif moment >= patience(client, client._progress_at):
         raise errors.WaitTimeoutError(
             f"{where(client)} made no progress for {client._timeout} s; the connection is dropped",
             code=ReturnCode.TIMEOUT, operation="run_tasks", unconfirmed=drop_connection(client))
@@ -177,11 +177,11 @@ cdef int watch_time(Client client, double deadline) except -1:
     return 0
 
 
-cdef double patience(Client client):
-    """The moment at which the time without progress is over."""
+cdef double patience(Client client, double since) except -1:
+    """The moment at which Client.timeout, counted from a moment, is over."""
     if client._timeout is None:
         return FOREVER
-    return client._progress_at + <double> client._timeout
+    return since + <double> client._timeout
 
 
 cdef bint is_refusal(lib.gearman_return_t rc) noexcept:

@@ -233,20 +233,12 @@ cdef void recognise(plug *p) noexcept nogil:
     p.tuned = True
 
 
-cdef bint speaks_text(const plug *p) noexcept nogil:
-    """Whether the first byte from the server is not that of a Gearman packet, which is NUL.
-
-    libgearman writes through a NULL pointer when it meets a line of text (1.1.20 and 2.0.0,
-    packet.cc, gearman_packet_unpack()), so it must not read what a web server answers.
-    """
-    cdef char byte = 0
-    return p.tuned and recv(p.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 and byte != 0
-
-
 cdef int is_header(const plug *p) noexcept nogil:
     """Whether a packet of a Gearman server comes: 0 if it does not, -1 if that is still open.
 
-    Beside text, libgearman takes a command of 31 bits and more for the index of a table.
+    libgearman writes through a NULL pointer when it meets a line of text (1.1.20 and 2.0.0,
+    packet.cc, gearman_packet_unpack()), so it must not read what a web server answers; and it takes
+    a command of 31 bits and more for the index of a table.
     """
     cdef char head[8]
     cdef ssize_t count = recv(p.descriptor, head, 8, MSG_PEEK | MSG_DONTWAIT)

@@ -330,8 +330,7 @@ cdef int check_callables(Worker worker) except -1:
 
 cdef Job work_once(Worker worker, object timeout, bint is_done):
     """Wait for a job, and do it, or hand it out."""
-    cdef double seconds = read_timeout(worker._timeout if timeout is None else timeout)
-    cdef double deadline = now() + seconds if seconds >= 0 else FOREVER
+    cdef double deadline = read_deadline(worker._timeout if timeout is None else timeout)
     cdef _Crew crew = worker._crew
     cdef Job job
     if is_done:
