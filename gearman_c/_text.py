@@ -101,9 +101,10 @@ class TextConnection:
         """Close it for good. Idempotent; a call of another thread ends with UsageError."""
         self._leave_parent()
         self._closed = True
-        if self._socket is not None:
+        connection = self._socket  # the other thread may set it to None at any moment
+        if connection is not None:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the other thread
+                connection.shutdown(socket.SHUT_RDWR)  # wakes that thread
         with self._lock:
             self._disconnect()
 
