@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from ._call import Call
 from ._names import decode
-from ._text import LISTED, Call
+from ._text import LISTED
 from .settings import FunctionStatus, PriorityStatus, ServerJob, WorkerStatus
 
 _Row = TypeVar("_Row")

@@ -10,22 +10,16 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar
 
-from .errors import (
-    ConnectionFailedError,
-    ProtocolError,
-    ServerError,
-    UsageError,
-    WaitTimeoutError,
-)
+from ._call import LONGEST_WAIT, SHOWN, Call, is_refusal
+from .errors import ConnectionFailedError, ServerError, UsageError, WaitTimeoutError
 
 Answer = TypeVar("Answer")
 # What makes an answer of the lines of a reply, or raises what the call says is wrong with them.
-Parse: TypeAlias = Callable[[list[bytes], "Call"], Answer]
+Parse: TypeAlias = Callable[[list[bytes], Call], Answer]
 
 SINGLE: Final = None  # how a reply ends: after its first line
 LISTED: Final = b"."  # with this line, unless the first one is a refusal
@@ -33,8 +27,6 @@ MARKED: Final = b"ERR UNKNOWN_COMMAND Unknown+server+command"  # with this and a
 
 _CHUNK: Final = 256 * 1024  # bytes
 _LINE_LIMIT: Final = 1024 * 1024  # bytes; the longest lines name the functions of a worker
-_SHOWN: Final = 200  # bytes of a line that an error shows
-LONGEST_WAIT: Final = 2_000_000.0  # seconds; poll() takes milliseconds as an int
 
 
 class TextConnection:
@@ -165,7 +157,7 @@ class TextConnection:
             position = _find_end(lines, len(fresh), end)
         if rest or position + 1 < len(lines):
             raise call.malformed(
-                f"more follows on its end: {[*lines, rest][position + 1][:_SHOWN]!r}"
+                f"more follows on its end: {[*lines, rest][position + 1][:SHOWN]!r}"
             )
         return lines if end is SINGLE or lines[-1].rstrip(b"\r") != end else lines[:-1]
 
@@ -190,51 +182,3 @@ def _find_end(lines: list[bytes], count: int, end: bytes | None) -> int:
         if lines[position].rstrip(b"\r") == end:
             return position
     return -1
-
-
-def is_refusal(line: bytes) -> bool:
-    """Whether a line is no row of a list: a function may be called "ERR x", but has columns."""
-    return line.startswith(b"ERR ") and b"\t" not in line
-
-
-class Call:
-    """One call: its deadline, and its errors."""
-
-    def __init__(self, server: str, operation: str, timeout: float | None) -> None:
-        self._server = server
-        self._operation = operation
-        self._deadline = None if timeout is None else time.monotonic() + min(timeout, LONGEST_WAIT)
-
-    def remaining(self) -> float | None:
-        """Return the seconds that are left, None for no limit; raise when there are none."""
-        if self._deadline is None:
-            return None
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        return remaining
-
-    def late(self, what: str) -> WaitTimeoutError:
-        message = f"{self._server}: {what} in the time allowed"
-        return WaitTimeoutError(message, operation=self._operation)
-
-    def broken(self, why: str, operation: str | None = None) -> ConnectionFailedError:
-        return ConnectionFailedError(
-            f"{self._server}: {why}", operation=operation or self._operation, detail=why
-        )
-
-    def not_understood(self, lines: list[bytes]) -> ServerError | ProtocolError:
-        """Return the error for lines, of which the first one has no place in a good reply."""
-        line = lines[0] if lines else b""
-        if not is_refusal(line):
-            return self.malformed(f"{line[:_SHOWN]!r} is not what {self._operation} brings")
-        answer = line.decode("utf-8", "backslashreplace").rstrip("\r")
-        message = f"{self._server}: gearmand answered {self._operation} with {answer[:_SHOWN]!r}"
-        return ServerError(message, operation=self._operation, detail=answer)
-
-    def malformed(self, why: str) -> ProtocolError:
-        return ProtocolError(
-            f"{self._server}: not a reply of gearmand: {why}",
-            operation=self._operation,
-            detail=why,
-        )

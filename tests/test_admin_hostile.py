@@ -92,16 +92,22 @@ def flood(piece: bytes) -> Callable[[socket.socket], None]:
 
 @ask_all
 def test_silence(question: Callable[[Admin], Any]) -> None:
-    with Impostor(silence) as impostor, connect(impostor, 0.05) as admin:
-        with pytest.raises(WaitTimeoutError, match="in the time allowed"):
-            question(admin)
+    with (
+        Impostor(silence) as impostor,
+        connect(impostor, 0.05) as admin,
+        pytest.raises(WaitTimeoutError, match="in the time allowed"),
+    ):
+        question(admin)
 
 
 @ask_all
 def test_drip(question: Callable[[Admin], Any]) -> None:
-    with Impostor(drip) as impostor, connect(impostor, 0.1) as admin:
-        with pytest.raises(WaitTimeoutError):
-            question(admin)
+    with (
+        Impostor(drip) as impostor,
+        connect(impostor, 0.1) as admin,
+        pytest.raises(WaitTimeoutError),
+    ):
+        question(admin)
 
 
 @ask_all
@@ -109,9 +115,12 @@ def test_drip(question: Callable[[Admin], Any]) -> None:
 def test_connection_that_breaks(
     question: Callable[[Admin], Any], behave: Callable[[socket.socket], None]
 ) -> None:
-    with Impostor(behave) as impostor, connect(impostor) as admin:
-        with pytest.raises(ConnectionFailedError):
-            question(admin)
+    with (
+        Impostor(behave) as impostor,
+        connect(impostor) as admin,
+        pytest.raises(ConnectionFailedError),
+    ):
+        question(admin)
 
 
 @ask_all
@@ -130,27 +139,35 @@ def test_garbage(question: Callable[[Admin], Any], answer: bytes) -> None:
     """A list that ends with a token of ours has no end here; what is no line of it tells sooner."""
     has_token = question in (Admin.unique_jobs, QUESTIONS["drop_function"])
     expected, timeout = (WaitTimeoutError, 0.1) if has_token else (ProtocolError, 60)
-    with saying(answer) as impostor, connect(impostor, timeout) as admin:
-        with pytest.raises(expected):
-            question(admin)
+    with saying(answer) as impostor, connect(impostor, timeout) as admin, pytest.raises(expected):
+        question(admin)
 
 
 @ask_all
 @pytest.mark.parametrize("piece", [b"x" * 100_000, b"f\t1\t1\t1\n" * 10_000])
 def test_flood(question: Callable[[Admin], Any], piece: bytes) -> None:
-    with Impostor(flood(piece)) as impostor, connect(impostor, reply_limit=3_000_000) as admin:
-        with pytest.raises(ProtocolError):
-            question(admin)
+    with (
+        Impostor(flood(piece)) as impostor,
+        connect(impostor, reply_limit=3_000_000) as admin,
+        pytest.raises(ProtocolError),
+    ):
+        question(admin)
 
 
 def test_limits_are_named() -> None:
-    with Impostor(flood(b"x" * 10_000)) as impostor, connect(impostor) as admin:
-        with pytest.raises(ProtocolError, match="a line has more than 1048576 bytes"):
-            admin.status()
+    with (
+        Impostor(flood(b"x" * 10_000)) as impostor,
+        connect(impostor) as admin,
+        pytest.raises(ProtocolError, match="a line has more than 1048576 bytes"),
+    ):
+        admin.status()
     row = b"f\t1\t1\t1\n"
-    with Impostor(flood(row * 1000)) as impostor, connect(impostor, reply_limit=100_000) as admin:
-        with pytest.raises(ProtocolError, match="it has more than 100000 bytes"):
-            admin.status()
+    with (
+        Impostor(flood(row * 1000)) as impostor,
+        connect(impostor, reply_limit=100_000) as admin,
+        pytest.raises(ProtocolError, match="it has more than 100000 bytes"),
+    ):
+        admin.status()
 
 
 @pytest.mark.parametrize(
@@ -169,17 +186,19 @@ def test_limits_are_named() -> None:
     ],
 )
 def test_rows_of_another_form(question: Callable[[Admin], Any], line: bytes) -> None:
-    with saying(line + b"\n.\n") as impostor, connect(impostor) as admin:
-        with pytest.raises(ProtocolError) as caught:
-            question(admin)
+    with (
+        saying(line + b"\n.\n") as impostor,
+        connect(impostor) as admin,
+        pytest.raises(ProtocolError) as caught,
+    ):
+        question(admin)
     assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("answer", [b"OK\n", b"OK \n", b"OK x\n", b"OK -1\n", b"ok 1\n", b"1\n"])
 def test_no_process_id(answer: bytes) -> None:
-    with saying(answer) as impostor, connect(impostor) as admin:
-        with pytest.raises(ProtocolError):
-            admin.getpid()
+    with saying(answer) as impostor, connect(impostor) as admin, pytest.raises(ProtocolError):
+        admin.getpid()
 
 
 @ask_all
@@ -208,9 +227,12 @@ def test_second_answer_is_not_taken_for_the_next() -> None:
         while connection.recv(4096):
             connection.sendall(next(turn))
 
-    with Impostor(behave) as impostor, connect(impostor) as admin:
-        with pytest.raises(ProtocolError, match="more follows"):
-            admin.getpid()
+    with (
+        Impostor(behave) as impostor,
+        connect(impostor) as admin,
+        pytest.raises(ProtocolError, match="more follows"),
+    ):
+        admin.getpid()
         assert admin.getpid() == 3
 
 
@@ -226,9 +248,12 @@ def test_late_answer_is_not_taken_for_the_next() -> None:
         else:
             connection.sendall(b"OK 7\n")
 
-    with Impostor(behave) as impostor, connect(impostor, 0.2) as admin:
-        with pytest.raises(WaitTimeoutError):
-            admin.status()
+    with (
+        Impostor(behave) as impostor,
+        connect(impostor, 0.2) as admin,
+        pytest.raises(WaitTimeoutError),
+    ):
+        admin.status()
         late.set()
         told.wait()
         assert admin.getpid() == 7
