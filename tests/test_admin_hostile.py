@@ -227,12 +227,9 @@ def test_second_answer_is_not_taken_for_the_next() -> None:
         while connection.recv(4096):
             connection.sendall(next(turn))
 
-    with (
-        Impostor(behave) as impostor,
-        connect(impostor) as admin,
-        pytest.raises(ProtocolError, match="more follows"),
-    ):
-        admin.getpid()
+    with Impostor(behave) as impostor, connect(impostor) as admin:
+        with pytest.raises(ProtocolError, match="more follows"):
+            admin.getpid()
         assert admin.getpid() == 3
 
 
@@ -248,12 +245,9 @@ def test_late_answer_is_not_taken_for_the_next() -> None:
         else:
             connection.sendall(b"OK 7\n")
 
-    with (
-        Impostor(behave) as impostor,
-        connect(impostor, 0.2) as admin,
-        pytest.raises(WaitTimeoutError),
-    ):
-        admin.status()
+    with Impostor(behave) as impostor, connect(impostor, 0.2) as admin:
+        with pytest.raises(WaitTimeoutError):
+            admin.status()
         late.set()
         told.wait()
         assert admin.getpid() == 7
