@@ -14,20 +14,21 @@ from .settings import FunctionStatus, PriorityStatus, ServerJob, WorkerStatus
 _Row = TypeVar("_Row")
 
 OK: Final = re.compile(rb"OK()")
+DROPPED: Final = re.compile(rb"OK\r")
 OK_TEXT: Final = re.compile(rb"OK (\S.*)")
 OK_NUMBER: Final = re.compile(rb"OK (\d{1,10})")
 
-_COLUMNS_3: Final = re.compile(rb"(.+)" + rb"\t(\d{1,10})" * 3, re.DOTALL)
-_COLUMNS_4: Final = re.compile(rb"(.+)" + rb"\t(\d{1,10})" * 4, re.DOTALL)
+COLUMNS_3: Final = re.compile(rb"(.+)" + rb"\t(\d{1,10})" * 3, re.DOTALL)
+COLUMNS_4: Final = re.compile(rb"(.+)" + rb"\t(\d{1,10})" * 4, re.DOTALL)
 # The first " :" with nothing or a space behind it, for names may begin with a colon.
-_WORKER: Final = re.compile(rb"(\d{1,10}) (\S+) (.*?) :((?: .+)?)", re.DOTALL)
+WORKER: Final = re.compile(rb"(\d{1,10}) (\S+) (.*?) :((?: .+)?)", re.DOTALL)
 
 
 def read_functions(lines: list[bytes], call: Call) -> list[FunctionStatus]:
     return _read_rows(
         lines,
         call,
-        _COLUMNS_3,
+        COLUMNS_3,
         lambda name, *numbers: FunctionStatus(decode(name), *map(int, numbers)),
     )
 
@@ -36,7 +37,7 @@ def read_priorities(lines: list[bytes], call: Call) -> list[PriorityStatus]:
     return _read_rows(
         lines,
         call,
-        _COLUMNS_4,
+        COLUMNS_4,
         lambda name, *numbers: PriorityStatus(decode(name), *map(int, numbers)),
     )
 
@@ -47,14 +48,14 @@ def read_workers(lines: list[bytes], call: Call) -> list[WorkerStatus]:
         identifier = None if name == b"-" else decode(name)
         return WorkerStatus(int(descriptor), decode(address), identifier, names)
 
-    return _read_rows(lines, call, _WORKER, make)
+    return _read_rows(lines, call, WORKER, make)
 
 
 def read_jobs(lines: list[bytes], call: Call) -> list[ServerJob]:
     return _read_rows(
         lines,
         call,
-        _COLUMNS_3,
+        COLUMNS_3,
         lambda handle, retries, ignored, queued: ServerJob(
             decode(handle), int(retries), ignored != b"0", queued != b"0"
         ),

@@ -7,6 +7,7 @@ end can never be taken for the answer to the next command: the connection is giv
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import threading
@@ -53,13 +54,15 @@ class TextConnection:
         command: bytes,
         parse: Parse[Answer],
         *,
+        form: re.Pattern[bytes] | None = None,
         end: bytes | None = SINGLE,
         timeout: float | None,
     ) -> Answer:
         """Send a command, and return what `parse` makes of the lines of the reply.
 
         A reply that is MARKED ends with the answer to a second command, which nobody can foresee:
-        for replies whose lines may look like their end, or whose number is not known.
+        for replies whose lines may look like their end, or whose number is not known. A line
+        that is not of the `form` of a row ends the call at once: its end may never come.
         """
         self._leave_parent()
         call = Call(self.server, operation, timeout)
@@ -72,7 +75,7 @@ class TextConnection:
                 end, command = MARKED + token, command + b"\r\n" + token
             connection.settimeout(call.remaining())
             connection.sendall(command + b"\r\n")
-            return parse(self._receive(connection, call, end), call)
+            return parse(self._receive(connection, call, form, end), call)
         except ServerError:  # a whole reply, and nothing behind it
             raise
         except BaseException as error:
@@ -138,7 +141,13 @@ class TextConnection:
                 return connection
         raise call.broken(f"no connection ({', '.join(dict.fromkeys(reasons))})", "connect")
 
-    def _receive(self, connection: socket.socket, call: Call, end: bytes | None) -> list[bytes]:
+    def _receive(
+        self,
+        connection: socket.socket,
+        call: Call,
+        form: re.Pattern[bytes] | None,
+        end: bytes | None,
+    ) -> list[bytes]:
         """Return the lines of a reply, without newlines and without the last one if it is `end`."""
         lines: list[bytes] = []
         rest, size, position = b"", 0, -1
@@ -153,6 +162,8 @@ class TextConnection:
                 raise call.malformed(f"a line has more than {_LINE_LIMIT} bytes")
             if size > self._reply_limit:
                 raise call.malformed(f"it has more than {self._reply_limit} bytes")
+            if form is not None:
+                _check(fresh, call, form, end)
             lines += fresh
             position = _find_end(lines, len(fresh), end)
         if rest or position + 1 < len(lines):
@@ -172,6 +183,13 @@ def _is_quiet(connection: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def _check(fresh: list[bytes], call: Call, form: re.Pattern[bytes], end: bytes | None) -> None:
+    """Raise what is wrong with a line that is no row, nor a refusal, nor the end."""
+    for line in fresh:
+        if not (form.fullmatch(line) or is_refusal(line) or line.rstrip(b"\r") == end):
+            raise call.not_understood([line])
 
 
 def _find_end(lines: list[bytes], count: int, end: bytes | None) -> int:

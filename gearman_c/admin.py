@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import Final, Self
 
@@ -77,11 +78,17 @@ class Admin:
 
     def status(self) -> list[FunctionStatus]:
         """Return the functions that the server knows, each with its jobs and workers."""
-        return self._ask("status", b"status", _replies.read_functions, LISTED)
+        return self._ask("status", b"status", _replies.read_functions, LISTED, _replies.COLUMNS_3)
 
     def priority_status(self) -> list[PriorityStatus]:
         """Return the functions that the server knows, with the jobs that wait, by priority."""
-        return self._ask("priority_status", b"prioritystatus", _replies.read_priorities, LISTED)
+        return self._ask(
+            "priority_status",
+            b"prioritystatus",
+            _replies.read_priorities,
+            LISTED,
+            _replies.COLUMNS_4,
+        )
 
     def workers(self) -> list[WorkerStatus]:
         """Return all connections to the server, of workers and clients, this one included.
@@ -89,11 +96,11 @@ class Admin:
         gearmand does not keep the identifier apart from the function names that follow it: an
         identifier that contains " : " is cut there, and a name with a space counts as two.
         """
-        return self._ask("workers", b"workers", _replies.read_workers, LISTED)
+        return self._ask("workers", b"workers", _replies.read_workers, LISTED, _replies.WORKER)
 
     def jobs(self) -> list[ServerJob]:
         """Return all jobs of the server, waiting or running, in no particular order."""
-        return self._ask("jobs", b"show jobs", _replies.read_jobs, LISTED)
+        return self._ask("jobs", b"show jobs", _replies.read_jobs, LISTED, _replies.COLUMNS_3)
 
     def unique_jobs(self) -> list[str]:
         """Return the unique key of each job of the server; "" for a job without one."""
@@ -165,7 +172,7 @@ class Admin:
             function: its name.
         """
         command = b"drop function " + encode_function(function)
-        self._ask("drop_function", command, _replies.read_drops, MARKED)
+        self._ask("drop_function", command, _replies.read_drops, MARKED, _replies.DROPPED)
 
     def cancel_job(self, job_handle: str | bytes) -> None:
         """Cancel a job that waits: no worker gets it. Clients that wait for it see it fail.
@@ -195,6 +202,13 @@ class Admin:
         self._ask(operation, command, _replies.read_ok(_replies.OK))
 
     def _ask(
-        self, operation: str, command: bytes, parse: Parse[Answer], end: bytes | None = SINGLE
+        self,
+        operation: str,
+        command: bytes,
+        parse: Parse[Answer],
+        end: bytes | None = SINGLE,
+        form: re.Pattern[bytes] | None = None,
     ) -> Answer:
-        return self._connection.ask(operation, command, parse, end=end, timeout=self._timeout)
+        return self._connection.ask(
+            operation, command, parse, form=form, end=end, timeout=self._timeout
+        )

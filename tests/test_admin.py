@@ -59,7 +59,9 @@ def test_status(gearmand: Gearmand, admin: Admin, client: Client) -> None:
     for _ in range(3):
         client.do_background("f")
     assert admin.status() == [FunctionStatus("f", 3, 0, 0)]
-    with RawWorker(gearmand.address, {"f": keep}):
+    worker = RawWorker(gearmand.address, {"f": keep})
+    worker.gate.clear()  # it stays at the first job
+    with worker:
         wait_for(lambda: admin.status() == [FunctionStatus("f", 3, 1, 1)])
 
 

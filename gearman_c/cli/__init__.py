@@ -10,7 +10,7 @@ from typing import Final
 from .. import __version__, libgearman_version
 from ..errors import ArgumentError, GearmanError
 from . import admin, do, ping, status, submit, work
-from .common import INTERRUPTED, Command, InputError, complain, drop_output, reason
+from .common import INTERRUPTED, Command, InputError, advise, complain, drop_output, reason
 
 _COMMANDS: Final[tuple[Command, ...]] = (
     submit.COMMAND,
@@ -52,7 +52,7 @@ def _run(command: Command, parser: ArgumentParser, options: Namespace) -> int:
     except ArgumentError as error:
         parser.error(str(error))
     except GearmanError as error:
-        complain(reason(error))
+        complain(reason(error) + advise(error))
     except BrokenPipeError:  # its reader has what it wanted
         drop_output()
     except OSError as error:

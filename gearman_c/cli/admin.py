@@ -16,6 +16,7 @@ from .common import (
     add_servers,
     add_timeout,
     address,
+    advise,
     complain,
     emit,
     find_servers,
@@ -150,7 +151,7 @@ def _run(options: Namespace, parser: ArgumentParser) -> int:
         except ArgumentError:
             raise
         except GearmanError as error:
-            complain(str(error))
+            complain(f"{error}{advise(error)}")
             status = 1
         else:
             found.extend({"server": server, **row} for row in rows)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO, Final
 
 from .._gearman import Client
-from ..errors import ArgumentError, ConnectionFailedError, GearmanError
+from ..errors import ArgumentError, ConnectionFailedError, GearmanError, WaitTimeoutError
 
 INTERRUPTED: Final = 130  # as a shell says it: 128 and the number of SIGINT
 EXTRA: Final = "pip install 'gearman_c[cli]'"
@@ -124,6 +124,15 @@ def reason(error: GearmanError) -> str:
         return f"the connection broke ({error.detail})"
     # What follows a semicolon in a run is about methods of a client.
     return str(error) if error.operation == "connect" else str(error).partition(";")[0]
+
+
+def advise(error: GearmanError) -> str:
+    """Return what the user can do about an error, to be put behind what happened."""
+    if isinstance(error, WaitTimeoutError):
+        return "; see what stops the server, or allow more with --timeout"
+    if isinstance(error, ConnectionFailedError) and error.operation == "connect":
+        return "; start gearmand there, or name another with --server"
+    return ""
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

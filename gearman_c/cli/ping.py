@@ -13,6 +13,7 @@ from .common import (
     add_servers,
     add_timeout,
     address,
+    advise,
     complain,
     emit,
     find_servers,
@@ -43,7 +44,7 @@ def _run(options: Namespace, parser: ArgumentParser) -> int:
             try:
                 client.echo(b"gearman-c ping", options.timeout)
             except GearmanError as error:
-                complain(_name(address(host, port), reason(error)))
+                complain(_name(address(host, port), reason(error)) + advise(error))
                 status = 1
                 continue
             elapsed = time.monotonic() - started

@@ -21,6 +21,7 @@ from .common import (
     add_servers,
     add_timeout,
     address,
+    advise,
     complain,
     emit,
     find_servers,
@@ -90,7 +91,7 @@ def _look(admins: dict[str, Admin]) -> _Look:
         try:
             look.rows.extend((server, row) for row in admin.status())
         except GearmanError as error:
-            look.complaints.append(str(error))
+            look.complaints.append(f"{error}{advise(error)}")
     look.rows.sort(key=lambda row: (row[1].function_name, row[0]))
     return look
 

@@ -24,6 +24,7 @@ from .common import (
     Command,
     InputError,
     add_servers,
+    advise,
     complain,
     drop_output,
     is_terminal,
@@ -162,12 +163,10 @@ def _advise(error: GearmanError, options: Namespace) -> str:
     if isinstance(error, QueueFullError):
         return "; --retry SECONDS waits for the workers"
     if isinstance(error, WaitTimeoutError):
-        return "; see what stops the server, or allow more with --timeout or --retry"
-    if isinstance(error, ConnectionFailedError):
-        if error.operation == "connect":
-            return "; start gearmand there, or name another with --server"
+        return f"{advise(error)} or --retry"
+    if isinstance(error, ConnectionFailedError) and error.operation != "connect":
         return "; --retry SECONDS goes on by itself"
-    return ""
+    return advise(error)
 
 
 COMMAND: Final = Command(
