@@ -188,7 +188,7 @@ def test_limits_are_named() -> None:
 )
 def test_rows_of_another_form(question: Callable[[Admin], Any], line: bytes, end: bytes) -> None:
     with (
-        saying(line + b"\n.\n") as impostor,
+        saying(line + b"\n" + end) as impostor,
         connect(impostor) as admin,
         pytest.raises(ProtocolError) as caught,
     ):

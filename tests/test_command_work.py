@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fix_cli import CLI, Start, cli, complaint, has_worker
@@ -60,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def work(
-    start: Start, server: Gearmand, *arguments: str, name: str = "f", **options: str
+    start: Start, server: Gearmand, *arguments: str, name: str = "f", **options: Any
 ) -> Process:
     """Start a worker, and wait until the server knows of it."""
     begun = start("work", "--server", server.address, *arguments, command=CLI, **options)
