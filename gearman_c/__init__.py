@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from ._gearman import Client, Job, Submission, Task, libgearman_version
+from .admin import Admin
 from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .errors import (
     ArgumentError,
@@ -18,17 +19,26 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .settings import TLS, JobStatus
+from .settings import (
+    TLS,
+    FunctionStatus,
+    JobStatus,
+    PriorityStatus,
+    ServerJob,
+    WorkerStatus,
+)
 from .worker import Worker
 
 __version__ = _version("gearman_c")
 
 __all__ = [
     "TLS",
+    "Admin",
     "ArgumentError",
     "Client",
     "ClientOption",
     "ConnectionFailedError",
+    "FunctionStatus",
     "GearmanError",
     "Job",
     "JobFailed",
@@ -36,10 +46,12 @@ __all__ = [
     "JobStatus",
     "NotSupportedError",
     "Priority",
+    "PriorityStatus",
     "ProtocolError",
     "QueueFullError",
     "ReturnCode",
     "ServerError",
+    "ServerJob",
     "Submission",
     "Task",
     "TaskState",
@@ -48,6 +60,7 @@ __all__ = [
     "WaitTimeoutError",
     "Worker",
     "WorkerOption",
+    "WorkerStatus",
     "__version__",
     "libgearman_version",
 ]

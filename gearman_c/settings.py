@@ -37,3 +37,72 @@ class TLS:
     ca: str | PathLike[str] | None = None
     certificate: str | PathLike[str] | None = None
     key: str | PathLike[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStatus:
+    """What a server says about a function.
+
+    Attributes:
+        function_name: its name; bytes that are not UTF-8 are lone surrogates, as in file names.
+        total: how many of its jobs the server has, those running included.
+        running: how many of them are with a worker.
+        available_workers: how many workers offer it, busy or not.
+    """
+
+    function_name: str
+    total: int
+    running: int
+    available_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityStatus:
+    """What a server says about the queues of a function.
+
+    Attributes:
+        function_name: as in ``FunctionStatus``.
+        high, normal, low: how many jobs of each priority wait for a worker.
+        available_workers: how many workers offer it, busy or not.
+    """
+
+    function_name: str
+    high: int
+    normal: int
+    low: int
+    available_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A connection to a server. Clients are listed too: they offer no function.
+
+    Attributes:
+        descriptor: the number of the connection in the server.
+        address: where it comes from, an IP address.
+        identifier: what it calls itself; None if it has not said so.
+        functions: the names of the functions that it offers.
+    """
+
+    descriptor: int
+    address: str
+    identifier: str | None
+    functions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerJob:
+    """A job that a server has, waiting or running.
+
+    Attributes:
+        job_handle: its handle.
+        retries: how many workers gave it up, or were lost with it.
+        ignored: whether it was cancelled, or the clients that wanted its result have gone. It
+            stays in the queue until a worker would get it.
+        queued: whether it is a background job, kept in the durable queue if there is one.
+    """
+
+    job_handle: str
+    retries: int
+    ignored: bool
+    queued: bool
