@@ -1,12 +1,12 @@
 # What comes from the network, looked at before libgearman reads it.
 #
 # libgearman (1.1.20 and 2.0.0, packet.cc) writes through a NULL pointer when it meets a line of
-# text, takes a command number of 32 bits for the index of a table, and of a packet that is too short
-# for its arguments it asks for 2^64 bytes of memory, or takes them from the packets behind it. It
-# lets nobody look first, and to look before each call is not enough: within one call it sends a
-# question and reads the answer. So its recv() is replaced by ours, which counts along, and breaks
-# the connection where a packet is none. That costs 65 of some 6,100 instructions a background task.
-# TLS is not looked into.
+# text, takes a command number of 32 bits for the index of a table, and of a packet that is too
+# short for its arguments it asks for 2^64 bytes of memory, or takes them from the packets behind
+# it. It lets nobody look first, and to look before each call is not enough: within one call it
+# sends a question and reads the answer. So its recv() is replaced by ours, which counts along, and
+# breaks the connection where a packet is none. That costs 65 of some 6,100 instructions a
+# background task. TLS is not looked into.
 
 cdef extern from "imports.h":
     bint replace_import "gearman_c_replace_import"(const void *, const char *, void *)
@@ -63,7 +63,7 @@ cdef ssize_t receive(int descriptor, void *data, size_t size, int flags) noexcep
 
 
 cdef lib.gearman_return_t verdict(const plug *p, lib.gearman_return_t rc) noexcept nogil:
-    """Return why a call failed: libgearman does not know that ``receive()`` broke its connection."""
+    """Return why a call failed: to libgearman what ``receive()`` refuses is a lost connection."""
     if rc != lib.GEARMAN_SUCCESS and 0 <= p.descriptor < SIEVES and \
             sieves[p.descriptor].has_refused:
         return lib.GEARMAN_INVALID_MAGIC
