@@ -75,3 +75,40 @@ def test_worker(gearmand: Gearmand) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_word_count(gearmand: Gearmand, tmp_path: Path) -> None:
+    """Two processes count the files of a folder; one of these is no text."""
+    texts = {"a": "one two two", "b": "Two, three!\n", "deep/c": "", "deep/d": "two über " * 50_000}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "e.txt").write_bytes(b"\xff\xfe")
+    script = str(EXAMPLES / "word_count.py")
+    command = [sys.executable, "-W", "error", script, "work", "--server", gearmand.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            result = run("word_count.py", "count", str(tmp_path), "--server", gearmand.address)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert result.returncode == 1
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["50,003", "two"],
+        ["50,000", "über"],
+        ["1", "one"],
+        ["1", "three"],
+    ]
+    assert result.stderr.startswith(f"{tmp_path / 'e.txt'}: it is no UTF-8: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_word_count_without_a_server(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    address = f"127.0.0.1:{unused_port()}"
+    result = run("word_count.py", "count", str(tmp_path), "--server", address)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("ConnectionFailedError: no server takes a connection")
