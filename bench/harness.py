@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from itertools import repeat
 from pathlib import Path
 
 from workloads import C_PROGRAMS, Workload
 
+from gearman_c import Client
 from gearman_c.testing import Gearmand
 
 HERE = Path(__file__).parent
@@ -58,6 +60,8 @@ def run_once(participant: str, workload: Workload, programs: Path) -> Measuremen
     kind = workload.worker_of(participant)
     with Gearmand(arguments=SERVER_ARGUMENTS) as server:
         numbers = (server.port, FUNCTION, count, workload.size)
+        if workload.queued:
+            fill_queue(server, count, workload.size)
         with run_worker(kind, server, workload.size, programs) if kind else nullcontext():
             process = subprocess.run(
                 [*program, participant, server.host, *map(str, numbers)],
@@ -72,17 +76,26 @@ def run_once(participant: str, workload: Workload, programs: Path) -> Measuremen
         measured: Measurement = json.loads(process.stdout)
         held = server.status()[FUNCTION].total if measured["acknowledged"] else 0
         server.kill()  # a polite end would free a million jobs one by one
-    if held != (0 if kind else measured["acknowledged"]):
+    if held != (0 if kind or workload.queued else measured["acknowledged"]):
         raise RuntimeError(f"{participant}, {workload.name}: the server holds {held} of {count}")
     return measured
+
+
+def fill_queue(server: Gearmand, count: int, size: int) -> None:
+    """Submit the jobs that participants are to do."""
+    with Client(server.address) as client:
+        for _ in client.submit(FUNCTION, repeat(b"x" * size, count)):
+            pass
 
 
 @contextmanager
 def run_worker(kind: str, server: Gearmand, size: int, programs: Path) -> Iterator[None]:
     """Have a worker that gives each payload back. Raises RuntimeError when it cannot start."""
-    numbers = (server.port, FUNCTION, size)
+    program = [programs / "worker", kind, server.host, str(server.port), FUNCTION, str(size)]
+    if kind == "gearman_c":
+        program = [sys.executable, HERE / "worker.py", server.host, str(server.port), FUNCTION]
     with subprocess.Popen(
-        [programs / "worker", kind, server.host, *map(str, numbers)],
+        program,
         stdout=subprocess.PIPE,
         text=True,
         env=_environment(),

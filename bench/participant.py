@@ -14,9 +14,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
+
+import drain
 
 BULK = 1_000  # jobs in one call of "pygearman-bulks"
 
@@ -171,6 +174,13 @@ PARTICIPANTS: dict[str, tuple[str, Run]] = {
     "gearman_c-do": ("gearman_c", do_each),
     "pygearman": ("gearman", pygearman),
     "pygearman-bulks": ("gearman", pygearman_in_bulks),
+    "gearman_c-worker": ("gearman_c", partial(measure, submit=drain.drain)),
+    "gearman_c-worker-waiting": ("gearman_c", partial(measure, submit=drain.drain_waiting)),
+    "gearman_c-worker-2-threads": (
+        "gearman_c",
+        partial(measure, submit=drain.drain_waiting_twice),
+    ),
+    "pygearman-worker": ("gearman", partial(measure, submit=drain.drain_pygearman)),
 }
 
 

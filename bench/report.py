@@ -14,6 +14,7 @@ from workloads import (
     GROWTH,
     PENDING_BYTES,
     TARGETS,
+    WORKER,
     Workload,
 )
 
@@ -92,10 +93,12 @@ def markdown(report: Report) -> str:
     """Return all tables that have rows."""
     background = [name for name in report.participants(BACKGROUND) if name != "gearman_c-add"]
     foreground = report.participants(FOREGROUND)
+    worker = report.participants(WORKER)
     spread_columns = ("median", "quartiles", "range", "pairs")
     tables = (
         (("median rate", *background), _rates(report, BACKGROUND, background)),
         (("median rate of results", *foreground), _rates(report, FOREGROUND, foreground)),
+        (("median rate of jobs", *worker), _rates(report, WORKER, worker)),
         (("workload", "participant", "as fast as", *spread_columns, "at least"), _ratios(report)),
         (("cost", *spread_columns[:-1], "runs", "at most"), _costs(report)),
     )

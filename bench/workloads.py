@@ -11,6 +11,7 @@ C_PROGRAMS = {
     **dict.fromkeys(
         ("c-foreground", "c-do", "c-do-untuned", "raw-foreground", "raw-do"), "foreground"
     ),
+    "c-worker": "drain",
 }
 RAW_WORKER = ("raw-foreground", "raw-do")  # without libgearman at either end
 
@@ -33,7 +34,9 @@ class Workload:
     rounds: how often each participant runs; their k-th runs make a pair.
     counts: fewer tasks where all of them would take minutes; rates are compared, not times.
     in_quick: whether a quick run takes it.
-    worker: which worker gives the payloads back (see worker.c); None: background tasks, and none.
+    worker: which worker gives the payloads back: a kind of worker.c, or "gearman_c" (worker.py);
+        None: there is none. workers: another one for some participants.
+    queued: whether the jobs lie in the queue before, and the participants are workers.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Workload:
     counts: Mapping[str, int] = field(default_factory=dict)
     in_quick: bool = True
     worker: str | None = None
+    workers: Mapping[str, str] = field(default_factory=dict)
+    queued: bool = False
 
     def count_of(self, participant: str) -> int:
         """Return how many tasks this participant submits."""
@@ -50,7 +55,7 @@ class Workload:
 
     def worker_of(self, participant: str) -> str | None:
         """Return which worker serves this participant."""
-        return "raw" if participant in RAW_WORKER else self.worker
+        return "raw" if participant in RAW_WORKER else self.workers.get(participant, self.worker)
 
     def quick(self) -> Workload:
         """Return a version that takes seconds; it has no rounds if there is no sense in one."""
@@ -121,7 +126,42 @@ FOREGROUND = (
     ),
 )
 
-WORKLOADS = BACKGROUND + FOREGROUND
+# Both ends of gearman_c beside both ends of C.
+_ENDS = {"gearman_c-do": "gearman_c", "c-do": "tuned", "c-do-untuned": "untuned"}
+
+WORKER = (
+    Workload(
+        "20,000 jobs",
+        20_000,
+        100,
+        dict.fromkeys(("c-worker", "gearman_c-worker"), 9) | {"pygearman-worker": 3},
+        queued=True,
+    ),
+    Workload(
+        "2,000 jobs that wait 1 ms",
+        2_000,
+        100,
+        dict.fromkeys(("gearman_c-worker-waiting", "gearman_c-worker-2-threads"), 5),
+        queued=True,
+    ),
+    Workload(
+        "5,000 round trips, both ends",
+        5_000,
+        100,
+        dict.fromkeys(("c-do", "gearman_c-do"), 9),
+        workers=_ENDS,
+    ),
+    Workload(
+        "1 MB, both ends",
+        20,
+        1_000_000,
+        {"gearman_c-do": 5, "c-do": 5, "c-do-untuned": 3},
+        {"c-do-untuned": 2},
+        workers=_ENDS,
+    ),
+)
+
+WORKLOADS = BACKGROUND + FOREGROUND + WORKER
 
 TARGETS = (
     Target("50,000 tasks", "gearman_c", "c-window", 0.85),
@@ -159,6 +199,14 @@ TARGETS = (
     Target("20 MB results", "gearman_c-do", "raw-do", 0.5),
     Target("20 MB results", "gearman_c-do", "c-do", None),
     Target("1 MB, worker untuned", "gearman_c-do", "c-do-untuned", None),
+    Target("20,000 jobs", "gearman_c-worker", "c-worker", 0.9),
+    Target("20,000 jobs", "gearman_c-worker", "pygearman-worker", 3),
+    Target(
+        "2,000 jobs that wait 1 ms", "gearman_c-worker-2-threads", "gearman_c-worker-waiting", 1.5
+    ),
+    Target("5,000 round trips, both ends", "gearman_c-do", "c-do", 0.9),
+    Target("1 MB, both ends", "gearman_c-do", "c-do", None),
+    Target("1 MB, both ends", "gearman_c-do", "c-do-untuned", 100),
 )
 
 GROWTH = ("10,000 tasks", "1,000,000 tasks")  # processor time per task, from the first to the last

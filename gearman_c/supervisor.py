@@ -103,7 +103,7 @@ def _work(worker: Worker, threads: int, reading: int, writing: int) -> int:
         # Ctrl-C comes to all processes of a terminal; the one that looks after them decides.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-        worker._check()  # from here on it is this process's, and can be stopped
+        worker._begin()  # from here on it is this process's, and can be stopped
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(writing)
         threading.Thread(target=_watch, args=(worker, reading), daemon=True).start()

@@ -66,7 +66,7 @@ class Worker(_gearman.Worker):
                 raise TypeError(f"{name} must be int, not {type(count).__name__}")
             if not 1 <= count <= 10_000:
                 raise ArgumentError(f"{name} is {count}; it must be 1 to 10000")
-        self._check()
+        self._begin()
         with _stopped_by_signals(self) if handle_signals else nullcontext():
             try:
                 if processes > 1:

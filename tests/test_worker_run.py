@@ -58,6 +58,30 @@ def test_stop_when_idle(gearmand: Gearmand) -> None:
     assert gearmand.status()["f"].available_workers == 0
 
 
+def test_connections(gearmand: Gearmand) -> None:
+    """A run has its own; those of an earlier work() do not lie about, unless a job needs them."""
+
+    def available() -> int:
+        return gearmand.status()["reverse"].available_workers
+
+    with Worker(gearmand.address) as worker:
+        worker.add_function("reverse", reverse)
+        for unfinished in (0, 1):
+            if unfinished:
+                with Client(gearmand.address) as client:
+                    client.do_background("reverse")
+                job = worker.grab_job(30)
+                assert job is not None
+            else:
+                worker.work(0.2)
+            with running(worker):
+                wait_for(lambda: available() == 1 + unfinished)
+                with Client(gearmand.address) as client:  # the run is under way
+                    assert client.do("reverse", b"abc", timeout=30) == b"cba"
+                assert available() == 1 + unfinished
+        job.send_complete()
+
+
 def test_stop_before_run(gearmand: Gearmand) -> None:
     """It is not lost: a signal may come just before."""
     worker = Worker(gearmand.address)

@@ -25,10 +25,10 @@ cdef struct plug:
 # How far a connection's packets have been read, by descriptor (sieve.pxi). Whoever runs the
 # connection reads it; a new socket of libgearman's begins anew.
 cdef struct sieve:
+    uint64_t expected               # the packets that may come, a bit for each; 0: not libgearman's
     uint32_t left                   # bytes of the packet that are to come
     uint8_t header                  # bytes of its header that have come
     uint8_t nul_bytes               # NUL bytes that must come before its end
-    bint is_libgearmans             # its socket() was seen
     bint has_refused                # what came was no packet
 
 

@@ -14,7 +14,12 @@ ctypedef lib.gearman_return_t (*blocking)(lib.gearman_client_st *, question *) n
 
 
 cdef lib.gearman_return_t echo_text(lib.gearman_client_st *client, question *q) noexcept nogil:
-    return lib.gearman_client_echo(client, q.text, q.size)
+    global awaited
+    cdef lib.gearman_return_t rc
+    awaited = ECHO_RES
+    rc = lib.gearman_client_echo(client, q.text, q.size)
+    awaited = 0
+    return rc
 
 
 cdef lib.gearman_return_t ask_unique_status(lib.gearman_client_st *client,

@@ -115,6 +115,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
     The lock makes sure that of all our clients only one has a new, unmarked socket at a time.
     Nothing here waits: the address is numeric, the socket does not block.
     """
+    global expected
     cdef lib.gearman_return_t rc
     cdef int guess
     c.client = lib.gearman_client_clone(NULL, template)
@@ -132,6 +133,7 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
         return rc
     pthread_mutex_lock(&connecting)
     guess = lowest_free()
+    expected = FOR_CLIENTS
     rc = lib.gearman_client_run_tasks(c.client)
     if rc == lib.GEARMAN_SUCCESS or rc == lib.GEARMAN_IO_WAIT:
         find_socket(&c.socket, guess)

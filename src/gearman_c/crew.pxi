@@ -48,6 +48,17 @@ cdef int finish_crew(_Crew crew) except -1:
     return 0
 
 
+cdef int rest(_Crew crew) except -1:
+    """Close its connections if nobody uses them: servers would count them, and wake them for jobs."""
+    if not works_here(crew) and crew.lock.acquire(False):
+        try:
+            if not any([station.jobs for station in crew.stations]):
+                disband(crew)
+        finally:
+            crew.lock.release()
+    return 0
+
+
 cdef int disband(_Crew crew) except -1:
     """Close all its connections; what is assigned and not done goes back into the queues."""
     for station in crew.stations:

@@ -99,6 +99,7 @@ cdef lib.gearman_return_t make_worker(post *s, const char *host, uint16_t port) 
 
 cdef void open_station(post *s, double moment) noexcept nogil:
     """Start to connect, and find the socket: as open_channel() does. Nothing here waits."""
+    global expected
     cdef int guess
     cdef const settings *known = s.settings
     s.state = CONNECTING
@@ -107,6 +108,7 @@ cdef void open_station(post *s, double moment) noexcept nogil:
     s.socket.searches = 0           # proceed() may not look for it: that takes the lock
     pthread_mutex_lock(&connecting)
     guess = lowest_free()
+    expected = FOR_WORKERS
     proceed(s)
     if s.state != BROKEN:
         find_socket(&s.socket, guess)

@@ -268,9 +268,10 @@ cdef class Worker(_Connector):
     def _stopping(self):
         return self.is_stopping
 
-    def _check(self):
-        """Whether there is something to run, which there has to be."""
+    def _begin(self):
+        """Check that there is something to run; runs have connections of their own."""
         check_callables(self)
+        rest(self._crew)
 
     def _resume(self):
         """Note that all have stopped that were to stop: there may be two runs at a time."""
