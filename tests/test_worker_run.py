@@ -58,28 +58,25 @@ def test_stop_when_idle(gearmand: Gearmand) -> None:
     assert gearmand.status()["f"].available_workers == 0
 
 
-def test_connections(gearmand: Gearmand) -> None:
+@pytest.mark.parametrize("unfinished", [0, 1])
+def test_connections(gearmand: Gearmand, unfinished: int) -> None:
     """A run has its own; those of an earlier work() do not lie about, unless a job needs them."""
 
     def available() -> int:
         return gearmand.status()["reverse"].available_workers
 
-    with Worker(gearmand.address) as worker:
+    with Client(gearmand.address) as client, Worker(gearmand.address) as worker:
         worker.add_function("reverse", reverse)
-        for unfinished in (0, 1):
-            if unfinished:
-                with Client(gearmand.address) as client:
-                    client.do_background("reverse")
-                job = worker.grab_job(30)
-                assert job is not None
-            else:
-                worker.work(0.2)
-            with running(worker):
-                wait_for(lambda: available() == 1 + unfinished)
-                with Client(gearmand.address) as client:  # the run is under way
-                    assert client.do("reverse", b"abc", timeout=30) == b"cba"
-                assert available() == 1 + unfinished
-        job.send_complete()
+        for _ in range(unfinished):
+            client.do_background("reverse")
+            job = worker.grab_job(30)
+            assert job is not None
+        worker.work(0.2)
+        with running(worker):
+            assert client.do("reverse", b"abc", timeout=30) == b"cba"
+            wait_for(lambda: available() == 1 + unfinished)
+        if unfinished:
+            job.send_complete()
 
 
 def test_stop_before_run(gearmand: Gearmand) -> None:

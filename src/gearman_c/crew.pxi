@@ -50,9 +50,13 @@ cdef int finish_crew(_Crew crew) except -1:
 
 cdef int rest(_Crew crew) except -1:
     """Close its connections if nobody uses them: servers would count them, and wake them for jobs."""
+    cdef _Station station
+    cdef Py_ssize_t jobs = 0
     if not works_here(crew) and crew.lock.acquire(False):
         try:
-            if not any([station.jobs for station in crew.stations]):
+            for station in crew.stations:
+                jobs += station.jobs
+            if jobs == 0:
                 disband(crew)
         finally:
             crew.lock.release()
