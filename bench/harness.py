@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,7 @@ SERVER_ARGUMENTS = (
     "100003",
 )  # the default of 991 makes the server the limit
 LIMIT = 600  # seconds for one run
+REGISTRATION = 10  # seconds until a worker that the server does not know is given up
 
 Measurement = dict[str, str | int | float]
 
@@ -104,11 +106,19 @@ def run_worker(kind: str, server: Gearmand, size: int, programs: Path) -> Iterat
             assert worker.stdout is not None
             if worker.stdout.readline() != "ready\n":
                 raise RuntimeError(f"the {kind} worker did not start")
-            if server.status()[FUNCTION].available_workers != 1:
-                raise RuntimeError(f"the server does not know the {kind} worker")
+            wait_for_worker(kind, server)
             yield
         finally:
             worker.kill()
+
+
+def wait_for_worker(kind: str, server: Gearmand) -> None:
+    """Wait until the server knows the worker."""
+    end = time.monotonic() + REGISTRATION
+    while (status := server.status().get(FUNCTION)) is None or status.available_workers != 1:
+        if time.monotonic() > end:
+            raise RuntimeError(f"the server does not know the {kind} worker")
+        time.sleep(0.01)
 
 
 def facts() -> dict[str, object]:

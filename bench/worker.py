@@ -2,7 +2,7 @@
 
 python worker.py HOST PORT FUNCTION
 
-Prints "ready" when the server knows it, and works until it is killed.
+Prints "ready" before it connects, and works until it is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ def main() -> None:
         def give_back(job: Job) -> bytes:
             return job.workload
 
-        worker.work(0.1)  # connects, registers, finds no job
         print("ready", flush=True)
         worker.run()
 

@@ -75,8 +75,8 @@ def test_connections(gearmand: Gearmand, unfinished: int) -> None:
         with running(worker):
             assert client.do("reverse", b"abc", timeout=30) == b"cba"
             wait_for(lambda: available() == 1 + unfinished)
-        if unfinished:
-            job.send_complete()
+            if unfinished:
+                job.send_complete()
 
 
 def test_stop_before_run(gearmand: Gearmand) -> None:
