@@ -147,6 +147,7 @@ class Client:
         If it is cancelled, or the time is over, the tasks stay queued and in flight; the next
         call goes on.
         """
+        timeout = _gearman._seconds(timeout)
         with self._runner.waiting() as all_done:
             self._runner.tell_when_all_is_done(all_done)
             await asyncio.wait({all_done}, timeout=timeout)
@@ -169,6 +170,7 @@ class Client:
         priority: Priority | str = Priority.NORMAL,
     ) -> bytes:
         """Run a foreground job and return its result; as ``gearman_c.Client.do()``."""
+        timeout = _gearman._seconds(timeout)
         add = _add_function(self.tasks, priority, background=False)
         task = add(function, workload, unique=unique)
         await self._finish(task, timeout)
@@ -204,6 +206,7 @@ class Client:
                     function, workload, unique=unique, timeout=timeout, at=at
                 )
             )
+        timeout = _gearman._seconds(timeout)
         task = add(function, workload, unique=unique)
         await self._finish(task, timeout)
         if task.error is not None:
