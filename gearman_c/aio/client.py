@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .. import _gearman
 from .._gearman import Task
 from ..enums import Priority, ReturnCode, TaskState
-from ..errors import ArgumentError, UsageError, WaitTimeoutError
+from ..errors import UsageError, WaitTimeoutError
 from .calls import Calls
 from .runner import Runner
 from .submission import Submission
@@ -317,10 +317,7 @@ def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
 def _add_function(
     client: _gearman.Client, priority: Priority | str, *, background: bool
 ) -> Callable[..., Task]:
-    try:
-        rank = Priority(priority)  # type: ignore[arg-type]  # it takes names, too
-    except ValueError:
-        raise ArgumentError(f"{priority!r} is not a priority: high, normal and low are") from None
+    rank = _gearman._priority(priority)
     middle = "" if rank is Priority.NORMAL else f"_{rank.name.lower()}"
     function: Callable[..., Task] = getattr(
         client, f"add_task{middle}{'_background' if background else ''}"

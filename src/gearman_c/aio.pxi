@@ -23,6 +23,11 @@ def _seconds(timeout):
     return None if seconds < 0 else seconds
 
 
+def _priority(priority):
+    """Return a ``Priority``, checked as ``Client.submit()`` does."""
+    return Priority(read_priority(priority))
+
+
 def _stop(Client client, bint stop):
     """Have a blocking call of a client end at the end of its slice; or, again, not."""
     client._closing = stop

@@ -412,7 +412,8 @@ cdef class Client(_Callbacks):
 
     @options.setter
     def options(self, options):
-        change = self.options ^ ClientOption(options)
+        options = ClientOption(read_int(options, "options", 0, 0xffffffff))
+        change = self.options ^ options
         if change & ~ClientOption.EXCEPTION:
             raise errors.UsageError(
                 f"{change & ~ClientOption.EXCEPTION!r} cannot be changed: run_tasks() needs "
@@ -421,7 +422,7 @@ cdef class Client(_Callbacks):
                 "SSL is given to the client as tls")
         if change:
             with _Reconfigured(self):
-                self._channel.wants_exceptions = ClientOption.EXCEPTION in ClientOption(options)
+                self._channel.wants_exceptions = ClientOption.EXCEPTION in options
 
     def set_server_option(self, name):
         """Ask for an option of the server, on this connection and each later one.
