@@ -1,43 +1,28 @@
-"""Arguments of any type and value, and the calls that are made with them."""
+"""Hypothesis strategies for arguments of any type and value."""
 
 from __future__ import annotations
 
 import array
 import ctypes
-import inspect
 import itertools
 import mmap
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import numpy
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from gearman_c import TLS, GearmanError, Priority
-
-LIMIT: Final = 10.0  # seconds that any call may take
-
-relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
-brief = settings(relaxed, max_examples=12)
-lengthy = settings(relaxed, max_examples=400)
+from gearman_c import TLS, Priority
 
 
-class Hostile(Exception):
+class HostileError(Exception):
     """Raised by an argument itself, so that it may come out of the call."""
 
 
 class HostileExit(BaseException):
     """Likewise, and no Exception."""
-
-
-# What a call may raise. OverflowError and UnicodeError would be conversions that nobody checked,
-# SystemError and AttributeError what C and Cython say of an object that they took for another.
-DOCUMENTED = (GearmanError, TypeError, ValueError, BufferError, MemoryError, Hostile, HostileExit)
 
 
 @dataclass(frozen=True)
@@ -63,22 +48,11 @@ def closed_map() -> mmap.mmap:
     return memory
 
 
-def exported() -> bytearray:
-    """One that cannot be resized; the view is kept alive by a cycle-free attribute."""
-    data = bytearray(b"exported")
-    KEPT.append(memoryview(data))
-    del KEPT[:-10]
-    return data
-
-
-KEPT: list[memoryview] = []
-
-
 def failing_generator(callback: Callable[[], None]) -> Iterator[object]:
     yield b"first"
     callback()
     yield "127.0.0.1:1"
-    raise Hostile
+    raise HostileError
 
 
 class Record(ctypes.Structure):
@@ -93,7 +67,6 @@ OBJECTS: dict[str, Callable[[], object]] = {
     "no size": lambda: memoryview(b"").cast("i"),
     "a zero dimension": lambda: numpy.empty((3, 0, 2), numpy.int16),
     "bytearray": lambda: bytearray(b"a\0b"),
-    "exported bytearray": exported,
     "array": lambda: array.array("d", [1.5, float("nan")]),
     "empty array": lambda: array.array("L"),
     "closed map": closed_map,
@@ -151,6 +124,7 @@ class Path:
         return "/"
 
 
+# Classes to make subclasses of, and what the constructor of each is given.
 BASES: dict[type, tuple[Any, ...]] = {
     object: (),
     str: ("f",),
@@ -167,52 +141,13 @@ BASES: dict[type, tuple[Any, ...]] = {
 }
 
 METHODS = [
-    "__buffer__",
-    "__len__",
-    "__index__",
-    "__int__",
-    "__float__",
-    "__str__",
-    "__repr__",
-    "__bytes__",
-    "__iter__",
-    "__next__",
-    "__hash__",
-    "__eq__",
-    "__ne__",
-    "__lt__",
-    "__le__",
-    "__gt__",
-    "__ge__",
-    "__bool__",
-    "__fspath__",
-    "__format__",
-    "__contains__",
-    "__getitem__",
-    "__call__",
-    "__mul__",
-    "__rmul__",
-    "__add__",
-    "__radd__",
-    "__round__",
-    "__trunc__",
-    "__aiter__",
-    "__anext__",
-    "__await__",
-    "__get__",
-    "__getattr__",
-    "encode",
-    "isprintable",
-    "isascii",
-    "isdigit",
-    "count",
-    "partition",
-    "startswith",
-    "upper",
-    "strip",
-    "timestamp",
-    "log",
-]
+    "__buffer__", "__len__", "__index__", "__int__", "__float__", "__str__", "__repr__",
+    "__bytes__", "__iter__", "__next__", "__hash__", "__eq__", "__ne__", "__lt__", "__le__",
+    "__gt__", "__ge__", "__bool__", "__fspath__", "__format__", "__contains__", "__getitem__",
+    "__call__", "__mul__", "__rmul__", "__add__", "__radd__", "__round__", "__trunc__",
+    "__aiter__", "__anext__", "__await__", "__get__", "__getattr__", "encode", "isprintable",
+    "isascii", "isdigit", "count", "partition", "startswith", "upper", "strip", "timestamp", "log",
+]  # fmt: skip
 
 NONSENSE: tuple[object, ...] = (
     None, True, False, "\ud800", "127.0.0.1", -1, 1 << 70, 10**400, b"\0", b"f", (), 0.5,
@@ -226,7 +161,7 @@ def strange(base: type, methods: list[str], act: str, answer: object) -> Maker:
     def make(callback: Callable[[], None]) -> object:
         def method(*arguments: object, **options: object) -> object:
             if act == "raise":
-                raise Hostile
+                raise HostileError
             if act == "exit":
                 raise HostileExit
             if act == "call back":
@@ -257,6 +192,7 @@ def liar(claimed: type) -> Maker:
     return Maker(f"liar about {claimed.__name__}", lambda callback: kind())
 
 
+# An argument, or a Maker of one.
 fixed = st.sampled_from(
     [
         *(Maker(name, lambda callback, make=make: make()) for name, make in OBJECTS.items()),
@@ -296,132 +232,3 @@ plain = st.one_of(
     st.fractions(),
 )
 anything = st.one_of(plain, fixed, strangers)
-
-# What lets a call get as far as the other arguments. A parameter that is new belongs here.
-ORDINARY: dict[str, st.SearchStrategy[Any]] = {
-    "function": st.sampled_from(["f", b"f"]),
-    "partition": st.just("f"),
-    "workload": st.just(b"x"),
-    "workloads": st.just([b"x", b"y"]),
-    "unique": st.just(None),
-    "context": st.just(None),
-    "timeout": st.sampled_from([0.02, 1]),
-    "at": st.builds(lambda: time.time() + 1000),
-    "priority": st.sampled_from(["low", Priority.HIGH]),
-    "background": st.just(True),
-    "job_handle": st.just("H:host:1"),
-    "name": st.just("exceptions"),
-    "servers": st.just("127.0.0.1:1"),
-    "host": st.just("127.0.0.1"),
-    "port": st.just(1),
-    "namespace": st.just(None),
-    "identifier": st.just("me"),
-    "tls": st.just(None),
-    "max_in_flight": st.just(10),
-    "resend": st.booleans(),
-    "exceptions": st.booleans(),
-    "target": st.just(None),
-    "level": st.just(20),
-    "callable": st.just(lambda job: None),
-    "threads": st.just(1),
-    "processes": st.just(1),
-    "handle_signals": st.booleans(),
-    "numerator": st.just(1),
-    "denominator": st.just(2),
-    "data": st.just(b"x"),
-    "warning": st.just(b"x"),
-    "result": st.just(b"x"),
-    "exception": st.just(b"x"),
-}
-
-
-def is_a_crowd(value: object) -> bool:
-    """Whether it is a legal number of threads or processes, of which the test would die."""
-    return isinstance(value, int) and value > 1
-
-
-def draw_call(
-    data: st.DataObject, method: Callable[..., object], callback: Callable[[], None]
-) -> tuple[list[object], dict[str, object]]:
-    """Return arguments for a method: half of them ordinary, the others anything."""
-    arguments: list[object] = []
-    options: dict[Any, object] = {}
-    is_positional = data.draw(st.booleans(), "positional")
-    for parameter in signature_of(method):
-        if parameter.name in ("self", "client"):
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        values = ORDINARY[parameter.name] | anything | anything
-        if parameter.name in ("threads", "processes"):
-            values = values.filter(lambda value: not is_a_crowd(value))
-        if parameter.default is not parameter.empty and data.draw(st.booleans()):
-            is_positional = False
-            continue
-        value = data.draw(values, parameter.name)
-        if isinstance(value, Maker):
-            value = value.make(callback)
-        if parameter.kind is parameter.KEYWORD_ONLY or not is_positional:
-            options[parameter.name] = value
-        else:
-            arguments.append(value)
-    # Now and then one too many, or a name that no parameter has.
-    if data.draw(st.integers(0, 19)) == 0:
-        arguments.append(None)
-    if data.draw(st.integers(0, 19)) == 0:
-        odd = ["", "\ud800", "self", "a b", 5]
-        if "timeout" not in options:
-            odd.append(Name("timeout"))
-        options[data.draw(st.sampled_from(odd), "keyword")] = 1
-    return arguments, options
-
-
-def signature_of(method: Callable[..., object]) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(method).parameters.values())
-    except ValueError:  # what C has implemented for __next__() and its like takes nothing
-        return []
-
-
-class Name(str):
-    """The name of a keyword that compares badly."""
-
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        raise Hostile
-
-
-def methods_of(kind: type) -> list[str]:
-    """Return the names of its public methods, and of the special ones that it has itself."""
-    own = ("__enter__", "__exit__", "__iter__", "__next__", "__reduce__", "__aiter__", "__anext__")
-    special = [name for name in own if any(name in vars(base) for base in kind.__mro__[:-1])]
-    return [
-        name for name in dir(kind) if name[0] != "_" and callable(getattr(kind, name))
-    ] + special
-
-
-def attributes_of(kind: type) -> list[str]:
-    return [name for name in dir(kind) if name[0] != "_" and not callable(getattr(kind, name))]
-
-
-def attempt(action: Callable[[], object], *allowed: type[BaseException]) -> object:
-    """Call it; it may return, or raise what is documented, and in the time allowed."""
-    start = time.monotonic()
-    try:
-        return action()
-    except DOCUMENTED as error:
-        assert not isinstance(error, UnicodeError), repr(error)
-        return None
-    except allowed:
-        return None
-    finally:
-        assert time.monotonic() - start < LIMIT
-
-
-def quietly(action: Callable[..., object], *arguments: object) -> Callable[[], None]:
-    def call() -> None:
-        with suppress(GearmanError):
-            action(*arguments)
-
-    return call
