@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +15,10 @@ def durable_gearmand(gearmand_factory: Callable[..., Gearmand], tmp_path: Path) 
     """A server that keeps its queue in a file: jobs survive `kill()` and `start()`."""
     database = tmp_path / "queue.sqlite"
     return gearmand_factory(arguments=["-q", "libsqlite3", "--libsqlite3-db", str(database)])
+
+
+@pytest.fixture(scope="module")
+def shared_gearmand() -> Iterator[Gearmand]:
+    """One server for all the tests of a file, which leave jobs behind."""
+    with Gearmand() as server:
+        yield server

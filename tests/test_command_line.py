@@ -84,7 +84,7 @@ def test_task_that_the_server_refuses_for_good() -> None:
         (["f", "--timeout", "soon"], "'soon' is not a number of seconds above 0"),
         (["f", "--timeout", "0"], "'0' is not a number of seconds above 0"),
         (["f", "--retry", "nan"], "'nan' is not a number of seconds above 0"),
-        (["f", "--server", "host:99999"], "99999 is not a port"),
+        (["f", "--server", "host:99999"], "port is 99999"),
         (["f", "--server", ""], "no server is named"),
         (["f", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         ([""], "the function name is empty"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .. import _gearman
 from .._gearman import Task
 from ..enums import Priority, ReturnCode, TaskState
-from ..errors import ArgumentError, UsageError, WaitTimeoutError
+from ..errors import UsageError, WaitTimeoutError
 from .calls import Calls
 from .runner import Runner
 from .submission import Submission
@@ -147,6 +147,7 @@ class Client:
         If it is cancelled, or the time is over, the tasks stay queued and in flight; the next
         call goes on.
         """
+        timeout = _gearman._seconds(timeout)
         with self._runner.waiting() as all_done:
             self._runner.tell_when_all_is_done(all_done)
             await asyncio.wait({all_done}, timeout=timeout)
@@ -169,6 +170,7 @@ class Client:
         priority: Priority | str = Priority.NORMAL,
     ) -> bytes:
         """Run a foreground job and return its result; as ``gearman_c.Client.do()``."""
+        timeout = _gearman._seconds(timeout)
         add = _add_function(self.tasks, priority, background=False)
         task = add(function, workload, unique=unique)
         await self._finish(task, timeout)
@@ -204,6 +206,7 @@ class Client:
                     function, workload, unique=unique, timeout=timeout, at=at
                 )
             )
+        timeout = _gearman._seconds(timeout)
         task = add(function, workload, unique=unique)
         await self._finish(task, timeout)
         if task.error is not None:
@@ -314,10 +317,7 @@ def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
 def _add_function(
     client: _gearman.Client, priority: Priority | str, *, background: bool
 ) -> Callable[..., Task]:
-    try:
-        rank = Priority(priority)  # type: ignore[arg-type]  # it takes names, too
-    except ValueError:
-        raise ArgumentError(f"{priority!r} is not a priority: high, normal and low are") from None
+    rank = _gearman._priority(priority)
     middle = "" if rank is Priority.NORMAL else f"_{rank.name.lower()}"
     function: Callable[..., Task] = getattr(
         client, f"add_task{middle}{'_background' if background else ''}"

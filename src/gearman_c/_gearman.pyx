@@ -11,9 +11,13 @@ from cpython.dict cimport PyDict_Next
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyCallable_Check
+from cpython.float cimport PyFloat_AS_DOUBLE
+from cpython.long cimport PyLong_AsDouble, PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.ref cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.unicode cimport PyUnicode_FromObject
+from libc.math cimport NAN
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, strtoul, strtoull
@@ -35,6 +39,7 @@ from . import errors
 from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .settings import TLS, JobStatus
 
+include "interpreter.pxi"
 include "fork.pxi"
 include "check.pxi"
 include "keys.pxi"

@@ -17,6 +17,17 @@ def _prepare(Client client):
         release(client)
 
 
+def _seconds(timeout):
+    """Return a time-out as a float or None, checked as ``Client.run_tasks()`` does."""
+    cdef double seconds = read_timeout(timeout)
+    return None if seconds < 0 else seconds
+
+
+def _priority(priority):
+    """Return a ``Priority``, checked as ``Client.submit()`` does."""
+    return Priority(read_priority(priority))
+
+
 def _stop(Client client, bint stop):
     """Have a blocking call of a client end at the end of its slice; or, again, not."""
     client._closing = stop

@@ -45,18 +45,16 @@ cdef class Client(_Callbacks):
                  max_in_flight=1000, resend=True):
         if not self._closed or self._staged != NULL:
             raise errors.UsageError("the client is set up already")
-        if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
-            raise TypeError(
-                f"max_in_flight must be int, not {type(max_in_flight).__name__}")
-        if not 1 <= max_in_flight <= 100_000:
-            raise errors.ArgumentError(
-                f"max_in_flight is {max_in_flight}; it must be 1 to 100000")
+        cdef Py_ssize_t most = read_int(max_in_flight, "max_in_flight", 1, 100_000)
+        cdef bint again = bool(resend)
         connect_to(self, servers, timeout, namespace, identifier, tls)
+        if self._staged != NULL:
+            raise errors.UsageError("an argument has set up the client, and closed it")
         self._channel.settings = &self._settings.c
-        self.max_in_flight = max_in_flight
-        self._window = min(NARROW_WINDOW, self.max_in_flight)
-        self.resend = bool(resend)
-        self._staged = <staged *> malloc(max_in_flight * sizeof(staged))
+        self.max_in_flight = most
+        self._window = min(NARROW_WINDOW, most)
+        self.resend = again
+        self._staged = <staged *> malloc(most * sizeof(staged))
         if self._staged == NULL:
             raise MemoryError()
         self._closed = False
@@ -414,7 +412,8 @@ cdef class Client(_Callbacks):
 
     @options.setter
     def options(self, options):
-        change = self.options ^ ClientOption(options)
+        options = ClientOption(read_int(options, "options", 0, 0xffffffff))
+        change = self.options ^ options
         if change & ~ClientOption.EXCEPTION:
             raise errors.UsageError(
                 f"{change & ~ClientOption.EXCEPTION!r} cannot be changed: run_tasks() needs "
@@ -423,7 +422,7 @@ cdef class Client(_Callbacks):
                 "SSL is given to the client as tls")
         if change:
             with _Reconfigured(self):
-                self._channel.wants_exceptions = ClientOption.EXCEPTION in ClientOption(options)
+                self._channel.wants_exceptions = ClientOption.EXCEPTION in options
 
     def set_server_option(self, name):
         """Ask for an option of the server, on this connection and each later one.

@@ -136,9 +136,14 @@ cdef int connect_to(_Connector owner, object servers, object timeout, object nam
     cdef _Settings settings = owner._settings
     if servers is None:
         servers = os.environ.get("GEARMAN_SERVERS") or f"localhost:{DEFAULT_PORT}"
-    owner._servers = tuple(dict.fromkeys(read_servers(servers)))
-    owner.timeout = timeout
+    cdef tuple found = tuple(dict.fromkeys(read_servers(servers)))
+    cdef double seconds = read_timeout(timeout)
     settings = settings.altered("namespace", encode_namespace(name_space))
     settings = settings.altered("identifier", encode_identifier(identifier))
-    owner._settings = settings.altered("tls", read_tls(tls))
+    settings = settings.altered("tls", read_tls(tls))
+    if not owner._closed:           # its connections may have the settings that it has
+        raise errors.UsageError("an argument has called the constructor meanwhile")
+    owner._servers = found
+    owner._timeout = None if seconds < 0 else seconds
+    owner._settings = settings
     return 0

@@ -22,20 +22,22 @@ cdef extern from *:
 
 cdef int64_t read_moment(object at) except? -1:
     """Return a moment as seconds since the epoch."""
-    if isinstance(at, datetime.datetime):
+    cdef double seconds
+    if issubclass(type(at), datetime.datetime):     # a mock may claim to be one
         if at.tzinfo is None:
             raise errors.ArgumentError(
                 "at has no time zone; write for instance at.astimezone() if it is local time")
         at = at.timestamp()
     if isinstance(at, bool) or not isinstance(at, (int, float)):
         raise TypeError(f"at must be a datetime or seconds, not {type(at).__name__}")
-    if at != at:
-        raise errors.ArgumentError("nan is not a moment")
-    if at < time.time() - 1:
-        raise errors.ArgumentError(f"at is {at}: it lies more than a second in the past")
-    if at >= 1 << 63:
+    seconds = plain_number(at)
+    if seconds != seconds:
+        raise errors.ArgumentError(f"at is {'nan' if isinstance(at, float) else 'out of range'}")
+    if seconds < time.time() - 1:
+        raise errors.ArgumentError(f"at is {seconds}: it lies more than a second in the past")
+    if seconds >= 2.0 ** 63:
         raise errors.ArgumentError("at lies behind 2**63 seconds, which libgearman cannot carry")
-    return <int64_t> int(at)
+    return <int64_t> seconds
 
 
 cdef Task submit_at(Client client, object function, object workload, object unique,

@@ -147,11 +147,7 @@ cdef int send_payload(Job job, parcel_kind kind, object payload) except -1:
 
 
 cdef uint32_t read_count(object number, str what) except? 0xffffffff:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{what} must be int, not {type(number).__name__}")
-    if not 0 <= number < 1 << 32:
-        raise errors.ArgumentError(f"{what} is {number}; it must be 0 to {(1 << 32) - 1}")
-    return number
+    return <uint32_t> read_int(number, what, 0, 0xffffffff)
 
 
 @cython.auto_pickle(False)
@@ -170,6 +166,9 @@ cdef class Job:
 
     Wraps ``gearman_job_st``.
     """
+
+    def __cinit__(self, *args, **kwargs):
+        self._handle = self._function = self._unique = self._workload = b""
 
     def __init__(self, *args, **kwargs):
         raise TypeError("a Worker makes jobs of what it is given by its servers")

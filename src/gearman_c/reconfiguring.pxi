@@ -14,16 +14,21 @@ cdef class _Reconfigured:
         enter(client)
         refuse_callbacks(client)
         client._lock.acquire()
-        if client._channel.in_flight:
-            client._lock.release()
-            raise errors.UsageError(
-                "tasks are in flight; settings can change before they are sent, or when "
-                "run_tasks() has returned without an error")
-        if client._channel.client != NULL:
-            drop_connection(client)
+        # What is dropped with the old settings may have a __del__() that calls the client.
+        client._runner = PyThread_get_thread_ident()
+        try:
+            if client._channel.in_flight:
+                raise errors.UsageError(
+                    "tasks are in flight; settings can change before they are sent, or when "
+                    "run_tasks() has returned without an error")
+            if client._channel.client != NULL:
+                drop_connection(client)
+        except BaseException:
+            release(client)
+            raise
 
     def __exit__(self, *exception):
-        self.client._lock.release()
+        release(self.client)
 
 
 cdef int change(Client client, str name, object value) except -1:

@@ -151,7 +151,7 @@ cdef int check_run(Client client) except -1:
     """What callbacks, signal handlers and other threads may have done meanwhile."""
     if client._generation != generation:
         raise errors.UsageError("a callback or signal handler forked: the run is the parent's")
-    if client._closing:
+    if client._closing or client._closed:   # a question does not hold the lock
         raise errors.UsageError("another thread closed the client")
     return 0
 

@@ -22,13 +22,10 @@ cdef enum:
 cdef tuple read_server(object host, object port):
     if not isinstance(host, str):
         raise TypeError(f"host must be str, not {type(host).__name__}")
+    host = plain_text(host)
     if not host or "\0" in host or not host.isprintable() or " " in host:
         raise errors.ArgumentError(f"{host!r} is not a host name or address")
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"port must be int, not {type(port).__name__}")
-    if not 0 < port < 65536:
-        raise errors.ArgumentError(f"{port} is not a port: 1 to 65535 are")
-    return host, port
+    return host, read_int(port, "port", 1, 65535)
 
 
 cdef tuple split_server(str text):
@@ -49,13 +46,13 @@ cdef tuple split_server(str text):
 cdef list read_servers(object servers):
     """Return (host, port) for each server in a string "h1:4730,h2" or an iterable of such."""
     if isinstance(servers, str):
-        servers = [part.strip() for part in servers.split(",") if part.strip()]
+        servers = [part.strip() for part in plain_text(servers).split(",") if part.strip()]
         if not servers:
             raise errors.ArgumentError("no server is named; write host:port, several with commas")
     found = []
     for server in servers:
         if isinstance(server, str):
-            found.append(split_server(server))
+            found.append(split_server(plain_text(server)))
         elif isinstance(server, tuple) and len(server) == 2:
             found.append(read_server(server[0], server[1]))
         else:

@@ -122,17 +122,21 @@ cdef list read_tls(object tls):
     cdef list paths = []
     if tls is None:
         return None
-    if not isinstance(tls, TLS):
+    if not issubclass(type(tls), TLS):      # a mock may claim to be one
         raise TypeError(f"tls must be a gearman_c.TLS or None, not {type(tls).__name__}")
     if tls.ca is None or tls.certificate is None or tls.key is None:
         raise errors.ArgumentError(f"{tls!r}: libgearman needs all three files")
     for path in [tls.ca, tls.certificate, tls.key]:
+        path = os.fspath(path)      # an int would be taken for a descriptor, and closed
         try:
             with io.open(path, "rb") as file:
-                if not holds(file.read(1 << 20), b"-----BEGIN "):
-                    raise errors.ArgumentError(f"TLS: {path} holds nothing in PEM format")
+                content = file.read(1 << 20)
         except OSError as error:
             raise errors.ArgumentError(f"TLS: {path} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise errors.ArgumentError(f"TLS: {path!r} cannot be a path ({error})") from error
+        if not holds(content, b"-----BEGIN "):
+            raise errors.ArgumentError(f"TLS: {path} holds nothing in PEM format")
         paths.append(os.fsencode(path))
     if not has_tls():
         raise errors.NotSupportedError(

@@ -59,6 +59,12 @@ cdef Submission make_submission(Client client, uint8_t kind, object function, ob
 
 
 cdef int read_priority(object priority) except -1:
+    if isinstance(priority, str):
+        priority = plain_text(priority)
+    elif isinstance(priority, int) and not isinstance(priority, bool):
+        return read_int(priority, "priority", 0, 2)
+    else:
+        raise TypeError(f"priority must be a Priority or its name, not {type(priority).__name__}")
     try:
         return Priority(priority)
     except ValueError:

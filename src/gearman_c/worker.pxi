@@ -4,10 +4,11 @@ cdef uint32_t read_seconds(object seconds) except? 0xffffffff:
     """Return the time limit of a function in the server's unit, milliseconds."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"timeout must be seconds, not {type(seconds).__name__}")
-    if seconds != 0 and not 1 <= seconds <= LONGEST_JOB:
+    cdef double value = plain_number(seconds)
+    if value != 0 and not 1 <= value <= LONGEST_JOB:
         raise errors.ArgumentError(
-            f"timeout is {seconds} s; it must be 1 to {LONGEST_JOB}, or 0 for none")
-    return round(seconds * 1000)
+            f"timeout is {value:.7g} s; it must be 1 to {LONGEST_JOB}, or 0 for none")
+    return <uint32_t> (value * 1000 + 0.5)
 
 cdef enum:
     LONGEST_JOB = 2147483           # gearmand counts milliseconds in 31 bits
@@ -30,12 +31,15 @@ cdef class Worker(_Connector):
             raise errors.NotSupportedError(
                 f"libgearman {libgearman_version()} cannot be made to hand out jobs one by one; "
                 "1.1.18 to 2.0.0 can")
+        cdef bint tells = bool(exceptions)
         connect_to(self, servers, timeout, namespace, identifier, tls)
+        if self._crew is not None:
+            raise errors.UsageError("an argument has set up the worker, and closed it")
         if tls is not None and find_set_ssl() == NULL:
             raise errors.NotSupportedError(
                 f"libgearman {libgearman_version()} has TLS for clients only; 2.0.0 has it for "
                 "workers")
-        self._exceptions = bool(exceptions)
+        self._exceptions = tells
         self._crew = _Crew()
         self._closed = False
 
