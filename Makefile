@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test stress debug fuzz lint bench wheel clean system
+.PHONY: build demo test stress debug fuzz lint bench docs wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -52,6 +52,10 @@ bench: build $(VENV)/.bench-$(TAG)
 	$(VENV)/bin/python bench/bench.py run
 	$(VENV)/bin/python bench/bench.py plot
 
+# The site, in build/docs.
+docs: build $(VENV)/.docs-$(TAG)
+	$(VENV)/bin/sphinx-build -q -W --keep-going -b html docs build/docs
+
 # build/dist: an sdist, and a wheel from that; build/wheelhouse: the wheel that carries libgearman.
 wheel: build $(VENV)/.wheel-$(TAG)
 	@rm -rf build/dist build/wheelhouse
@@ -77,6 +81,10 @@ $(VENV)/.lint-$(TAG): $(VENV)/.installed-$(TAG)
 
 $(VENV)/.bench-$(TAG): bench/requirements.txt $(VENV)/.installed-$(TAG)
 	@$(VENV)/bin/python $(PIP_INSTALL) -r bench/requirements.txt
+	@touch $@
+
+$(VENV)/.docs-$(TAG): $(VENV)/.installed-$(TAG)
+	@$(VENV)/bin/python $(PIP_INSTALL) 'gearman_c[docs]'
 	@touch $@
 
 $(VENV)/.wheel-$(TAG): $(VENV)/.installed-$(TAG)

@@ -51,6 +51,8 @@ class Admin:
     ) -> None:
         if not host or not host.isprintable() or " " in host:
             raise ArgumentError(f"{host!r} is not a host name or address")
+        if host.count(":") == 1:
+            raise ArgumentError(f"{host!r} is not a host: Admin takes host and port apart")
         if not 0 < port < 65536:
             raise ArgumentError(f"{port} is not a port: 1 to 65535 are")
         if timeout is not None and not timeout > 0:

@@ -264,7 +264,7 @@ def test_other_arguments(admin: Admin) -> None:
     for limit in (0, -1, 2**31):
         with pytest.raises(ArgumentError):
             admin.maxqueue("f", limit)
-    for host in ("", "a b", "a\n"):
+    for host in ("", "a b", "a\n", "localhost:4730"):
         with pytest.raises(ArgumentError):
             Admin(host)
     for port in (0, 65536):
