@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test stress debug lint bench wheel clean system
+.PHONY: build demo test strict stress debug lint bench wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -26,6 +26,11 @@ demo: build
 
 test: build
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+# Where the interpreter looks for what is only just right: for memory misused, files left open, and
+# all that it can warn of, from its first import on.
+strict: build
+	PYTHONMALLOC=debug $(VENV)/bin/python -X dev -W error -m pytest -m 'not slow' $(PARALLEL) $(ARGS)
 
 # 10,000,000 tasks through a server that is killed every 5 seconds; ARGS='100000 2' for others.
 stress: build

@@ -1,4 +1,4 @@
-"""Subclasses, claims and re-entrance that once got past a check; what is checked is what is used."""
+"""Subclasses, claims and calls back: what is checked is what is used, and at that time."""
 
 from __future__ import annotations
 
