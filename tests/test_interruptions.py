@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
