@@ -12,7 +12,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test stress debug fuzz lint bench docs wheel clean system
+.PHONY: build demo test strict stress debug fuzz lint bench docs wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -26,6 +26,12 @@ demo: build
 
 test: build
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+# As `PYTHONMALLOC=debug python -X dev -W error`, for the processes of pytest-xdist and of the tests,
+# too. Without the demo, which takes a minute and does nothing else with the extension.
+strict: build
+	PYTHONMALLOC=debug PYTHONDEVMODE=1 PYTHONWARNINGS=error $(VENV)/bin/python -m pytest \
+		-m 'not slow' --ignore tests/test_demo.py $(PARALLEL) $(ARGS)
 
 # 10,000,000 tasks through a server that is killed every 5 seconds; ARGS='100000 2' for others.
 stress: build

@@ -1,8 +1,12 @@
 """Python binding of libgearman: submit jobs to Gearman servers at the speed of C."""
 
+# First, since it refuses sub-interpreters: Python 3.12.1 crashes when one has imported datetime,
+# as importlib.metadata does, and then the main interpreter does.
+from ._gearman import Client, Job, Submission, Task, libgearman_version
+
+# isort: split
 from importlib.metadata import version as _version
 
-from ._gearman import Client, Job, Submission, Task, libgearman_version
 from .admin import Admin
 from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .errors import (

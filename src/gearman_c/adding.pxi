@@ -10,8 +10,9 @@ cdef inline Task make_task(Client client, uint8_t kind, object function, object 
         encoded = client._last_encoded
     else:
         encoded = encode_function(client, function)
-        client._last_encoded = encoded
-        client._last_function = function
+        if type(function) is str or type(function) is bytes:    # no __del__() of a subclass
+            client._last_encoded = encoded
+            client._last_function = function
     task = Task.__new__(Task)
     task._function = encoded
     if workload is not None or client._on_workload is None:

@@ -49,7 +49,7 @@ cdef int finish_crew(_Crew crew) except -1:
 
 
 cdef int rest(_Crew crew) except -1:
-    """Close its connections if nobody uses them: servers would count them, and wake them for jobs."""
+    """Close its connections if nobody uses them: servers would count and wake them."""
     cdef _Station station
     cdef Py_ssize_t jobs = 0
     if not works_here(crew) and crew.lock.acquire(False):

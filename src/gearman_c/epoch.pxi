@@ -32,7 +32,8 @@ cdef int64_t read_moment(object at) except? -1:
         raise TypeError(f"at must be a datetime or seconds, not {type(at).__name__}")
     seconds = plain_number(at)
     if seconds != seconds:
-        raise errors.ArgumentError(f"at is {'nan' if isinstance(at, float) else 'out of range'}")
+        raise errors.ArgumentError(
+            f"{'nan' if isinstance(at, float) else 'an int beyond a float'} is not a moment")
     if seconds < time.time() - 1:
         raise errors.ArgumentError(f"at is {seconds}: it lies more than a second in the past")
     if seconds >= 2.0 ** 63:

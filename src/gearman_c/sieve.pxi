@@ -16,8 +16,8 @@ cdef extern from *:
     """
     static __thread uint64_t gearman_c_expected, gearman_c_awaited;
     """
-    # The packets that a server may send, a bit for each command: over sockets that this thread makes
-    # now, and moreover, in the blocking call that this thread is in.
+    # The packets that a server may send, a bit for each command: over the sockets that this thread
+    # makes, and moreover, in the blocking call that this thread is in.
     uint64_t expected "gearman_c_expected"
     uint64_t awaited "gearman_c_awaited"
 
