@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEBUG_VENV := build/debug/venv
+RACE_VENV := build/race/venv
 ARGS ?=
 # The tests wait more than they compute: 107 s instead of 351 on two cores.
 PARALLEL ?= -n 4 --dist worksteal
@@ -12,7 +13,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test strict stress debug fuzz lint bench docs wheel clean system
+.PHONY: build demo test strict stress debug race fuzz lint bench docs wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -40,6 +41,11 @@ stress: build
 debug: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
 	tools/test-debug.sh $(DEBUG_VENV)/bin/python -m 'not unsanitized' $(PARALLEL) $(ARGS)
+
+# Threads that share a client and a worker, under the thread sanitizer.
+race: build $(RACE_VENV)/.made-$(TAG)
+	GEARMAN_C_DEBUG=thread $(RACE_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
+	$(VENV)/bin/python tools/race.py $(RACE_VENV)/bin/python $(ARGS)
 
 # Servers that talk nonsense, 200,000 times.
 fuzz: $(DEBUG_VENV)/.made-$(TAG)
@@ -97,6 +103,6 @@ $(VENV)/.wheel-$(TAG): $(VENV)/.installed-$(TAG)
 	@$(VENV)/bin/python $(PIP_INSTALL) 'gearman_c[wheel]'
 	@touch $@
 
-$(DEBUG_VENV)/.made-$(TAG): pyproject.toml | system
-	@$(PYTHON) -m venv --clear $(DEBUG_VENV)
+$(DEBUG_VENV)/.made-$(TAG) $(RACE_VENV)/.made-$(TAG): pyproject.toml | system
+	@$(PYTHON) -m venv --clear $(@D)
 	@touch $@

@@ -9,11 +9,14 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-DEBUG = os.environ.get("GEARMAN_C_DEBUG", "0") not in ("", "0")
-BUILD = "build/debug" if DEBUG else "build"  # apart: neither may reuse the other's objects
+DEBUG = os.environ.get("GEARMAN_C_DEBUG", "0")  # "thread": with the thread sanitizer
+# Apart: none may reuse the other's objects.
+BUILD = {"": "build", "0": "build", "thread": "build/race"}.get(DEBUG, "build/debug")
 
 WARNINGS = ["-Wall", "-Wextra"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+if DEBUG == "thread":
+    SANITIZERS = ["-fsanitize=thread"]
 
 NO_LIBGEARMAN = """
 gearman_c needs libgearman {minimum} or newer with its headers, and pkg-config to find it.
@@ -47,14 +50,17 @@ class BuildExtension(build_ext):
         (extension,) = self.extensions
         extension.extra_compile_args += libgearman("--cflags") + WARNINGS
         extension.extra_link_args += libgearman("--libs")
-        if DEBUG:
+        if BUILD != "build":
             extension.extra_compile_args += ["-O0", "-g", "-fno-omit-frame-pointer", *SANITIZERS]
             extension.extra_link_args += SANITIZERS
             extension.define_macros += [("GEARMAN_C_DEBUG", "1")]
             extension.undef_macros += ["NDEBUG"]
         # Only the sources are taken over: setuptools keeps notes of its own on the object it has.
         extension.sources = cythonize(
-            [extension], include_path=["src"], build_dir=f"{BUILD}/cython", emit_linenums=DEBUG
+            [extension],
+            include_path=["src"],
+            build_dir=f"{BUILD}/cython",
+            emit_linenums=BUILD != "build",
         )[0].sources
         super().build_extensions()
 

@@ -369,7 +369,7 @@ def test_closed_streams(gearmand: Gearmand, words: list[str]) -> None:
         (["status", "extra"], "unrecognized arguments: extra"),
         (["status", "--watch", "0"], "'0' is not a number of seconds above 0"),
         (["status", "--timeout", "-1"], "'-1' is not a number of seconds above 0"),
-        (["status", "--server", "host:99999"], "99999 is not a port"),
+        (["status", "--server", "host:99999"], "port is 99999"),
         (["ping", "--timeout", "soon"], "'soon' is not a number of seconds above 0"),
         (["do"], "required: FUNCTION"),
         (["do", ""], "the function name is empty"),

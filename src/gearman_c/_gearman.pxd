@@ -271,7 +271,7 @@ cdef class Worker(_Connector):
     cdef _Crew _crew                # owned: for grab_job() and work()
     cdef set _crews                 # owned: of the runs that are under way
     cdef bint _exceptions
-    cdef bint is_stopping            # read without the GIL, too
+    cdef int is_stopping             # 0 or 1; read without the GIL, too
     cdef object __weakref__
 
 

@@ -7,6 +7,11 @@ cdef double POLITE_SECONDS = 0.3    # how long the others wait for the answer of
 cdef double BLIND_SECONDS = 0.01    # how often we look where the descriptor is not known
 
 
+cdef bint is_set(int *flag) noexcept nogil:
+    """Read a flag that another thread may set now."""
+    return __atomic_load_n(flag, ATOMIC_RELAXED)
+
+
 cdef bint is_waited_for(post **all, Py_ssize_t count, double moment) noexcept nogil:
     """Whether a server is about to answer, so that no other one is to be asked."""
     cdef Py_ssize_t index
@@ -32,7 +37,7 @@ cdef bint is_overdue(post *s, double moment) noexcept nogil:
 
 
 cdef Py_ssize_t seek(post **all, pollfd *ready, Py_ssize_t count, Py_ssize_t first,
-                     double until, const bint *stopping) noexcept nogil:
+                     double until, int *stopping) noexcept nogil:
     """Ask until there is a job.
 
     Args:
@@ -55,7 +60,7 @@ cdef Py_ssize_t seek(post **all, pollfd *ready, Py_ssize_t count, Py_ssize_t fir
             s = all[index]
             if s.state == AWAY:
                 continue
-            may_ask = not stopping[0] and not is_waited_for(all, count, moment)
+            may_ask = not is_set(stopping) and not is_waited_for(all, count, moment)
             if s.state != BROKEN and wants_turn(s, moment, may_ask):
                 if not claim(s):    # a job sends something from another thread
                     wake = min(wake, moment + BLIND_SECONDS)
@@ -69,7 +74,7 @@ cdef Py_ssize_t seek(post **all, pollfd *ready, Py_ssize_t count, Py_ssize_t fir
                 return index
             if s.state == ASLEEP:
                 wake = min(wake, s.since + ASK_SECONDS)
-        if stopping[0] and not is_waited_for(all, count, moment):
+        if is_set(stopping) and not is_waited_for(all, count, moment):
             return -1
         if not listen(all, ready, count, wake) or now() >= until:
             return -1

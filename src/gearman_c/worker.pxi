@@ -247,7 +247,7 @@ cdef class Worker(_Connector):
         in hand. A ``grab_job()`` or ``work()`` that waits returns without a job. If there is none
         of them now, this is for the next one.
         """
-        self.is_stopping = True
+        set_stopping(self, True)
 
     def _serve(self):
         """Work until ``stop()`` is called, with connections of its own."""
@@ -270,7 +270,7 @@ cdef class Worker(_Connector):
 
     @property
     def _stopping(self):
-        return self.is_stopping
+        return self.is_stopping != 0
 
     def _begin(self):
         """Check that there is something to run; runs have connections of their own."""
@@ -280,7 +280,7 @@ cdef class Worker(_Connector):
     def _resume(self):
         """Note that all have stopped that were to stop: there may be two runs at a time."""
         if not self._crews:
-            self.is_stopping = False
+            set_stopping(self, False)
 
     def close(self):
         """Stop, wait for the jobs in hand, and close the connections. Idempotent.
@@ -298,9 +298,13 @@ cdef class Worker(_Connector):
             if works_here(crew):
                 raise errors.UsageError("the worker is at work: a callable may stop, not close it")
         self._closed = True
-        self.is_stopping = True
+        set_stopping(self, True)
         for crew in crews:
             finish_crew(crew)
+
+
+cdef void set_stopping(Worker worker, bint stop) noexcept:
+    __atomic_store_n(&worker.is_stopping, stop, ATOMIC_RELAXED)    # seek() holds no GIL
 
 
 cdef int define_function(Worker worker, bytes name, object function, object timeout) except -1:
