@@ -29,6 +29,7 @@ NO_PACKETS = {
 }
 
 
+@pytest.mark.smoke
 def test_it_is_there() -> None:
     assert gearman_c._gearman._guarded
 
