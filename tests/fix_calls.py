@@ -18,7 +18,7 @@ LIMIT: Final = 10.0  # seconds that any call may take
 
 _relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 brief = settings(_relaxed, max_examples=12)
-lengthy = settings(_relaxed, max_examples=60)
+lengthy = settings(_relaxed, max_examples=30)
 
 # What a call may raise. OverflowError and UnicodeError would be conversions that nobody checked,
 # SystemError and AttributeError what C and Cython say of an object that they took for another.

@@ -80,7 +80,9 @@ def test_workers(gearmand: Gearmand, admin: Admin) -> None:
     for name in ("f", "g"):
         worker.add_function(name, lambda job: job.workload)
     with running(worker):
-        wait_for(lambda: any(len(each.functions) == 2 for each in admin.workers()))
+        wait_for(
+            lambda: any(each.identifier and len(each.functions) == 2 for each in admin.workers())
+        )
         (other,) = (each for each in admin.workers() if each.descriptor != own.descriptor)
     assert (other.address, other.identifier) == ("127.0.0.1", "me")
     assert set(other.functions) == {"f", "g"}

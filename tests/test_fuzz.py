@@ -24,7 +24,7 @@ from fix_worker import RawWorker
 from gearman_c import Client, GearmanError, Task, Worker
 from gearman_c.testing import Gearmand
 
-CASES = int(os.environ.get("FUZZ_CASES", "2000"))
+CASES = int(os.environ.get("FUZZ_CASES", "1000"))
 BLOCK = 1000  # cases for each test
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 PATIENCE = 0.3  # seconds that a call is allowed

@@ -259,6 +259,7 @@ def test_close_does_not_block(gearmand: Gearmand, end: Callable[[Client], None])
     gearmand.resume()
 
 
+@pytest.mark.unsanitized  # it takes its time to free megabytes
 def test_drop_does_not_block(gearmand: Gearmand) -> None:
     def drop() -> None:
         nonlocal client

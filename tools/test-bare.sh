@@ -36,7 +36,7 @@ cp "$wheel" "$house"
 "${as_root[@]}" rm -rf "$root/test"
 "${as_root[@]}" mkdir "$root/test"
 "${as_root[@]}" cp -r "$house" "$root/test/wheels"
-"${as_root[@]}" cp -r pyproject.toml tests examples docs tools "$root/test"
+"${as_root[@]}" cp -r README.md pyproject.toml tests examples docs tools "$root/test"
 
 # shellcheck disable=SC2016  # $0 is for the inner shell
 "${as_root[@]}" unshare --mount --pid --fork bash -euc '

@@ -6,7 +6,7 @@ python=$(realpath --no-symlinks "$(command -v "$1")")
 away=$(mktemp -d)
 trap 'rm -rf "$away"' EXIT
 cd "$(dirname "$0")/.."
-cp -r pyproject.toml tests examples docs tools "$away"
+cp -r README.md pyproject.toml tests examples docs tools "$away"
 cd "$away"
 "$python" -c 'import gearman_c; print("testing", gearman_c.__file__)'
 "$python" -m pytest "${@:2}"
