@@ -38,7 +38,7 @@ class Submission(Generic[_Workload]):
         unique: Callable[[_Workload], str | bytes | None] | None,
         background: bool,
     ) -> None:
-        if isinstance(workloads, (str, bytes)):
+        if isinstance(workloads, (str, bytes, bytearray, memoryview)):
             raise TypeError("workloads must be an iterable of payloads; for one, write [payload]")
         self._runner = runner
         self._add = add

@@ -49,6 +49,8 @@ cdef list read_servers(object servers):
         servers = [part.strip() for part in plain_text(servers).split(",") if part.strip()]
         if not servers:
             raise errors.ArgumentError("no server is named; write host:port, several with commas")
+    if isinstance(servers, (bytes, bytearray, memoryview)):
+        raise TypeError(f"servers must be str or an iterable, not {type(servers).__name__}")
     found = []
     for server in servers:
         if isinstance(server, str):

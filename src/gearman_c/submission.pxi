@@ -44,7 +44,8 @@ cdef class Submission:
 cdef Submission make_submission(Client client, uint8_t kind, object function, object workloads,
                                 object priority, object unique):
     cdef Submission self = Submission.__new__(Submission)
-    if isinstance(workloads, (str, bytes)):
+    # Python itself fails on a memoryview that was released.
+    if isinstance(workloads, (str, bytes, bytearray, memoryview)):
         raise TypeError("workloads must be an iterable of payloads; for one, write [payload]")
     if unique is not None and not callable(unique):
         raise TypeError(f"unique must be callable or None, not {type(unique).__name__}")
