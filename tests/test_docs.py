@@ -38,6 +38,17 @@ BLOCKS = {
     "docs/from-pygearman.md": {"python": 1},
 }
 
+# A block that raises ends the script at once: the threads of a page's workers would keep it.
+FIRST = """if True:
+    import os, sys, traceback
+    def fail(*error):
+        traceback.print_exception(*error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.excepthook = fail
+"""
+
 # What a page leaves to its reader: his data, and the workers of another machine. README ends with a
 # worker that runs until it is told to stop.
 BEFORE = {
@@ -94,7 +105,7 @@ def test_all_are_known() -> None:
 
 @pytest.mark.parametrize("page", [page for page in BLOCKS if "python" in BLOCKS[page]])
 def test_python(page: str, gearmand: Gearmand, run_script: Callable[..., str]) -> None:
-    code = [BEFORE.get(page, ""), *blocks(page, "python"), AFTER.get(page, "")]
+    code = [FIRST, BEFORE.get(page, ""), *blocks(page, "python"), AFTER.get(page, "")]
     text = "\n".join(code).replace("localhost:4730", gearmand.address)
     run_script(text.replace('"localhost", 4730', f'"{gearmand.host}", {gearmand.port}'))
 
