@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
+import struct
 import threading
 import time
 
 import pytest
+from fix_impostor import Impostor, read_packet, reply
 from fix_running import reverse, running
 from fix_script import Script
 from fix_tasks import wait_for
@@ -276,3 +279,56 @@ def test_bad_counts(arguments: dict[str, int]) -> None:
             worker.run(**arguments)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be int"):
             worker.run(threads=True)
+
+
+def request(command: int, body: bytes = b"") -> bytes:
+    return struct.pack(">4sII", b"\0REQ", command, len(body)) + body
+
+
+def test_one_segment() -> None:
+    """The end of a job and the question for the next one: the server wakes up once for both."""
+    assign = reply(31, b"H:x:1\0f\0u\0load")
+    done, ask = request(13, b"H:x:1\0daol"), request(30)
+    received: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        # At the first job a worker may still have to note that its server is there.
+        for answer in (assign, b""):
+            while read_packet(connection)[0] != 30:
+                pass
+            connection.sendall(answer)
+        for _ in range(5):
+            connection.sendall(assign)
+            received.append(connection.recv(65536))
+        connection.sendall(reply(10))  # no job
+        while connection.recv(65536):
+            pass
+
+    with Impostor(behave) as impostor:
+        worker = Worker(impostor.address)
+        worker.add_function("f", reverse)
+        with running(worker):
+            wait_for(lambda: len(received) == 5)
+    assert received == [done + ask] * 5
+
+
+def test_no_question_after_stop() -> None:
+    """A callable that stops the worker gets no job that another worker could have had."""
+    received = []
+
+    def behave(connection: socket.socket) -> None:
+        while read_packet(connection)[0] != 30:
+            pass
+        connection.sendall(reply(31, b"H:x:1\0f\0u\0load"))
+        while data := connection.recv(65536):
+            received.append(data)
+
+    def stop(job: Job) -> None:
+        worker.stop()
+
+    with Impostor(behave) as impostor, Worker(impostor.address) as worker:
+        worker.add_function("f", stop)
+        worker.run()
+        worker.close()
+        wait_for(lambda: received)
+    assert b"".join(received) == request(13, b"H:x:1\0")

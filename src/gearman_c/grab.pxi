@@ -25,7 +25,7 @@ cdef bint wants_turn(post *s, double moment, bint may_ask) noexcept nogil:
     """Whether libgearman is to be called for a station now."""
     if s.state == ASKING:
         return s.ready
-    if not may_ask:
+    if not may_ask or s.job != NULL:    # it was asked, and has answered, when its last job ended
         return False
     return s.state == IDLE or s.ready or (
         s.state == ASLEEP and moment - s.since >= ASK_SECONDS)

@@ -71,11 +71,17 @@ cdef int check_open(Job job) except -1:
         operation="send")
 
 
-cdef int send(Job job, const parcel *p) except -1:
-    """Send something about a job, however long the server takes to read it."""
+cdef int send(Job job, const parcel *p, bint asks=False) except -1:
+    """Send something about a job, however long the server takes to read it.
+
+    Args:
+        asks: this ends the job, and the next one is asked for in the same breath: the server has
+            one packet of the network to read, not two.
+    """
     cdef _Station station = job._station
     cdef post *s = &station.s
     cdef lib.gearman_return_t rc
+    global more_follows
     check_open(job)
     while not claim(s):
         sleep_briefly()
@@ -83,7 +89,11 @@ cdef int send(Job job, const parcel *p) except -1:
     try:
         check_open(job)             # another thread may have closed the connection
         with nogil:
+            more_follows = asks
             rc = hand_over(job._job, p)
+            more_follows = False
+            if asks and rc == lib.GEARMAN_SUCCESS:
+                proceed(s)
         if rc == lib.GEARMAN_SHUTDOWN_GRACEFUL:
             rc = push(job, p)
         if rc != lib.GEARMAN_SUCCESS:
@@ -137,13 +147,13 @@ cdef void await_room(post *s) noexcept nogil:
     poll(&ready, 1, <int> (1000 * (SLICE if s.socket.descriptor >= 0 else BLIND_SECONDS)))
 
 
-cdef int send_payload(Job job, parcel_kind kind, object payload) except -1:
+cdef int send_payload(Job job, parcel_kind kind, object payload, bint asks=False) except -1:
     cdef parcel p
     cdef bytes frozen = freeze_workload(payload)    # held while libgearman reads it
     p.kind = kind
     p.size = PyBytes_GET_SIZE(frozen)
     p.data = PyBytes_AS_STRING(frozen) if p.size else NULL
-    return send(job, &p)
+    return send(job, &p, asks)
 
 
 cdef uint32_t read_count(object number, str what) except? 0xffffffff:

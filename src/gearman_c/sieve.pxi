@@ -14,17 +14,25 @@ cdef extern from "imports.h":
 
 cdef extern from *:
     """
+    #ifndef MSG_MORE
+    #define MSG_MORE 0
+    #endif
     static __thread uint64_t gearman_c_expected, gearman_c_awaited;
+    static __thread int gearman_c_more_follows;
     """
     # The packets that a server may send, a bit for each command: over the sockets that this thread
     # makes, and moreover, in the blocking call that this thread is in.
     uint64_t expected "gearman_c_expected"
     uint64_t awaited "gearman_c_awaited"
+    # What this thread sends now is followed by more at once: one segment takes both.
+    bint more_follows "gearman_c_more_follows"
 
 cdef extern from "<sys/socket.h>" nogil:
     int socket(int, int, int)
     int shutdown(int, int)
-    enum: SHUT_RDWR
+    ssize_t send_bytes "send" (int, const void *, size_t, int)
+    enum:
+        SHUT_RDWR, MSG_MORE, MSG_NOSIGNAL
 
 cdef enum:
     SIEVES = 65536                  # descriptors from here on are not looked at
@@ -77,6 +85,11 @@ cdef ssize_t receive(int descriptor, void *data, size_t size, int flags) noexcep
         if sieves[descriptor].has_refused:
             shutdown(descriptor, SHUT_RDWR)     # whoever waits for more is woken
     return count
+
+
+cdef ssize_t transmit(int descriptor, const void *data, size_t size, int flags) noexcept nogil:
+    """send(2) for libgearman, which does not know what comes next."""
+    return send_bytes(descriptor, data, size, flags | (MSG_MORE if more_follows else 0))
 
 
 cdef lib.gearman_return_t verdict(const plug *p, lib.gearman_return_t rc) noexcept nogil:
@@ -153,3 +166,4 @@ fill_nul_bytes()
 # Either both or none: a descriptor whose beginning was not seen cannot be followed.
 _guarded = replace_import(<void *> lib.gearman_version, b"socket", <void *> make_socket) and \
     replace_import(<void *> lib.gearman_version, b"recv", <void *> receive)
+replace_import(<void *> lib.gearman_version, b"send", <void *> transmit)

@@ -47,8 +47,6 @@ cdef extern from *:
     ctypedef void (*set_ssl_function)(
         lib.gearman_worker_st *, bint, const char *, const char *, const char *) noexcept nogil
     set_ssl_function find_set_ssl() nogil
-    enum: MSG_NOSIGNAL
-    ssize_t send_bytes "send" (int, const void *, size_t, int) nogil
     void stay_in_work(lib.gearman_worker_st *worker) nogil
     bint __atomic_test_and_set(void *, int) nogil
     void __atomic_clear(void *, int) nogil

@@ -1,7 +1,11 @@
 # Doing a job: a callable is called, and what comes of it is sent.
 
-cdef int perform(Worker worker, Job job) except -1:
-    """Do one job. What goes wrong with it is told to its client and logged, and not raised."""
+cdef int perform(Worker worker, Job job, _Crew crew) except -1:
+    """Do one job. What goes wrong with it is told to its client and logged, and not raised.
+
+    Args:
+        crew: whose next job is wanted after this one; None: none is.
+    """
     cdef object entry = worker._functions.get(job._function)
     cdef object result
     job._is_given = True
@@ -18,7 +22,7 @@ cdef int perform(Worker worker, Job job) except -1:
         except Exception as error:
             report(worker, job, error)
         else:
-            complete(job, result)
+            complete(job, result, crew is not None and wants_same(worker, crew))
     except BaseException:
         # Whoever ends the program has not done the job: the server gives it to another worker.
         if can_send(job):
@@ -27,10 +31,17 @@ cdef int perform(Worker worker, Job job) except -1:
     return 0
 
 
-cdef int complete(Job job, bytes result) except -1:
+cdef bint wants_same(Worker worker, _Crew crew):
+    """Whether all is as it was, so that the only server is to be asked for the next job."""
+    return PyList_GET_SIZE(crew.stations) == 1 and crew.troubled == 0 and \
+        crew.version == worker._version and crew.servers is worker._servers and \
+        not worker.is_stopping and not worker._closed
+
+
+cdef int complete(Job job, bytes result, bint asks) except -1:
     if can_send(job):
         try:
-            send_payload(job, GIVE_COMPLETE, result)
+            send_payload(job, GIVE_COMPLETE, result, asks)
             return 0
         except errors.ConnectionFailedError:
             pass

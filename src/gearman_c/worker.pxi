@@ -261,7 +261,7 @@ cdef class Worker(_Connector):
             while not self.is_stopping and not self._closed:
                 job = next_job(self, crew, FOREVER)
                 if job is not None:
-                    perform(self, job)
+                    perform(self, job, crew)
                     job = None
         finally:
             self._crews.discard(crew)
@@ -354,7 +354,7 @@ cdef Job work_once(Worker worker, object timeout, bint is_done):
         if job is None:
             worker._resume()
         elif is_done:
-            perform(worker, job)
+            perform(worker, job, None)
         return job
     finally:
         leave_crew(crew)
