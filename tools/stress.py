@@ -14,11 +14,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ PRODUCERS = 3
 WORKERS = 4
 FUNCTION = "stress"
 QUEUED = 20_000  # the server refuses more: what it reads again after each kill stays small
+BUCKETS = ("--hashtable-buckets", "100003")  # gearmand's own 991 are few for so many jobs
 GROWTH = 4 << 20  # bytes that a process may grow after its first tenth of the tasks
 MARKS = ("acknowledged", "unconfirmed", "done", "in_hand")
 
@@ -204,6 +206,12 @@ def report(marks: Marks, tasks: int, kills: int, seconds: float) -> bool:
     return lost == unexplained == 0 and acknowledged == tasks
 
 
+def prepare(database: Path) -> None:
+    """Have sqlite write ahead: a server alone would make and delete a journal for each job."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 def main() -> int:
     tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
     pause = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
@@ -213,9 +221,10 @@ def main() -> int:
         for name in MARKS:
             with (folder / name).open("wb") as file:
                 file.truncate(tasks)
-        database = ["-q", "libsqlite3", "--libsqlite3-db", str(folder / "queue")]
+        prepare(folder / "queue")
+        arguments = ["-q", "libsqlite3", "--libsqlite3-db", str(folder / "queue"), *BUCKETS]
         context = multiprocessing.get_context("spawn")
-        with Gearmand(arguments=database) as server:
+        with Gearmand(arguments=arguments) as server:
             start(server)
             stage = Stage(server.address, folder, tasks, context.Event(), context.Value("q", 0))
             stage.up.set()
