@@ -118,14 +118,14 @@ class TaskState(IntEnum):
     IN_FLIGHT = 1
     """Given to libgearman, and not known to have been sent."""
     UNCONFIRMED = 2
-    """Handed to a connection that broke, or a run that ended, too early: the server may have it.
+    """Handed to a connection that broke, or a run that ended, too early; the server may have it.
 
     The next run sends a background task again. A foreground task is not sent again.
     """
     RUNNING = 3
     """A foreground job that the server has acknowledged; how it ends is not known yet."""
     CREATED = 4
-    """A background job that the server has acknowledged: the task has the handle of its job."""
+    """A background job that the server has acknowledged; the task has the handle of its job."""
     COMPLETE = 5
     """A foreground job that its worker has done, or a status that the server has told."""
     FAILED = 6

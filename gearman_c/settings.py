@@ -13,7 +13,8 @@ class JobStatus:
     Attributes:
         is_known: whether the server has the job: queued, or with a worker.
         is_running: whether a worker is at it.
-        numerator, denominator: how far the worker says it is; 0 and 0 until it says so.
+        numerator: how far the worker says it is; 0 until it says so.
+        denominator: of how much; 0 until it says so.
         client_count: how many clients wait for its result; None where the server was asked by
             handle, which does not tell.
     """
@@ -31,7 +32,8 @@ class TLS:
 
     Args:
         ca: the certificate of the authority that signed the server's.
-        certificate, key: the client's own.
+        certificate: the client's own.
+        key: the private key of that.
     """
 
     ca: str | PathLike[str] | None = None
@@ -62,7 +64,9 @@ class PriorityStatus:
 
     Attributes:
         function_name: as in ``FunctionStatus``.
-        high, normal, low: how many jobs of each priority wait for a worker.
+        high: how many jobs of high priority wait for a worker.
+        normal: how many of normal priority.
+        low: how many of low priority.
         available_workers: how many workers offer it, busy or not.
     """
 

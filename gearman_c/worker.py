@@ -57,9 +57,8 @@ class Worker(_gearman.Worker):
         Raises:
             UsageError: there are no functions, or one has no callable; or the worker is closed.
             ConnectionFailedError: there are no servers.
-
-            KeyboardInterrupt, SystemExit and all else that is no Exception, of a callable, too:
-            its job goes back into the queue.
+            BaseException: what is no ``Exception``, for instance KeyboardInterrupt; also of a
+                callable, whose job goes back into the queue.
         """
         for name, count in (("threads", threads), ("processes", processes)):
             if isinstance(count, bool) or not isinstance(count, int):

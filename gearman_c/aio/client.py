@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .. import _gearman
 from .._gearman import Task
-from ..enums import Priority, ReturnCode, TaskState
+from ..enums import ClientOption, Priority, ReturnCode, TaskState
 from ..errors import UsageError, WaitTimeoutError
+from .behind import Same, adding, passing
 from .calls import Calls
 from .runner import Runner
 from .submission import Submission
@@ -29,32 +30,8 @@ if TYPE_CHECKING:
     from ..settings import TLS, JobStatus
 
 _T = TypeVar("_T")
+_Listener = Callable[[Task], object]
 _Workload = TypeVar("_Workload", bound="str | Buffer")
-
-
-def _same(name: str) -> Any:
-    """Return a property that is an attribute of the ``gearman_c.Client`` behind."""
-
-    def read(client: Client) -> Any:
-        return getattr(client.tasks, name)
-
-    def write(client: Client, value: object) -> None:
-        setattr(client.tasks, name, value)
-
-    return property(read, write, doc=f"As ``gearman_c.Client.{name}``.")
-
-
-def _adding(name: str) -> Any:
-    """Return a method that adds a task; it joins the run that is under way."""
-
-    def add(client: Client, *arguments: Any, **options: Any) -> Task:
-        task: Task = getattr(client.tasks, name)(*arguments, **options)
-        client._runner.wake()
-        return task
-
-    add.__name__ = name
-    add.__doc__ = f"As ``gearman_c.Client.{name}()``."
-    return add
 
 
 class Client:
@@ -110,36 +87,36 @@ class Client:
 
     # What does no I/O is the same as in gearman_c.Client.
 
-    add_server = _same("add_server")
-    add_servers = _same("add_servers")
-    remove_servers = _same("remove_servers")
-    servers = _same("servers")
-    add_task = _adding("add_task")
-    add_task_high = _adding("add_task_high")
-    add_task_low = _adding("add_task_low")
-    add_task_background = _adding("add_task_background")
-    add_task_high_background = _adding("add_task_high_background")
-    add_task_low_background = _adding("add_task_low_background")
-    add_task_status = _adding("add_task_status")
-    add_task_status_by_unique = _adding("add_task_status_by_unique")
-    pending = _same("pending")
-    closed = _same("closed")
-    max_in_flight = _same("max_in_flight")
-    resend = _same("resend")
-    timeout = _same("timeout")
-    namespace = _same("namespace")
-    identifier = _same("identifier")
-    options = _same("options")
-    set_server_option = _same("set_server_option")
-    set_log = _same("set_log")
-    on_created = _same("on_created")
-    on_data = _same("on_data")
-    on_warning = _same("on_warning")
-    on_status = _same("on_status")
-    on_complete = _same("on_complete")
-    on_exception = _same("on_exception")
-    on_fail = _same("on_fail")
-    on_workload = _same("on_workload")
+    add_server = passing(_gearman.Client.add_server)
+    add_servers = passing(_gearman.Client.add_servers)
+    remove_servers = passing(_gearman.Client.remove_servers)
+    servers = Same[tuple[tuple[str, int], ...]]()
+    add_task = adding(_gearman.Client.add_task)
+    add_task_high = adding(_gearman.Client.add_task_high)
+    add_task_low = adding(_gearman.Client.add_task_low)
+    add_task_background = adding(_gearman.Client.add_task_background)
+    add_task_high_background = adding(_gearman.Client.add_task_high_background)
+    add_task_low_background = adding(_gearman.Client.add_task_low_background)
+    add_task_status = adding(_gearman.Client.add_task_status)
+    add_task_status_by_unique = adding(_gearman.Client.add_task_status_by_unique)
+    pending = Same[int]()
+    closed = Same[bool]()
+    max_in_flight = Same[int]()
+    resend = Same[bool]()
+    timeout = Same["float | None"]()
+    namespace = Same["str | bytes | None"]()
+    identifier = Same["str | bytes | None"]()
+    options = Same[ClientOption]()
+    set_server_option = passing(_gearman.Client.set_server_option)
+    set_log = passing(_gearman.Client.set_log)
+    on_created = Same["_Listener | None"]()
+    on_data = Same["_Listener | None"]()
+    on_warning = Same["_Listener | None"]()
+    on_status = Same["_Listener | None"]()
+    on_complete = Same["_Listener | None"]()
+    on_exception = Same["_Listener | None"]()
+    on_fail = Same["_Listener | None"]()
+    on_workload = Same["Callable[[Task], str | Buffer] | None"]()
 
     async def run_tasks(self, timeout: float | None = None) -> None:
         """Send the queued tasks, and wait until each is done; as ``gearman_c.Client.run_tasks()``.

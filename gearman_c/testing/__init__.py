@@ -1,4 +1,4 @@
-"""A private gearmand server for tests, and plain-socket helpers that show what it holds.
+"""A private gearmand server for tests, and plain-socket helpers that show what it holds::
 
     with Gearmand() as server:
         client = gearman_c.Client(server.address)
@@ -111,7 +111,7 @@ class Gearmand:
 
     @property
     def address(self) -> str:
-        """Host and port as clients take them: "127.0.0.1:PORT"."""
+        """Host and port as clients take them, ``"127.0.0.1:PORT"``."""
         return f"{self.host}:{self.port}"
 
     @property
@@ -168,7 +168,7 @@ class Gearmand:
             self.start()
 
     def pause(self) -> None:
-        """Stop the process with SIGSTOP and return when it stands: connections open, all silent.
+        """Stop the process with SIGSTOP and return when it stands; connections are open, and silent.
 
         Raises RuntimeError when the server is not running.
         """

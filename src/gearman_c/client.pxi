@@ -155,8 +155,8 @@ cdef class Client(_Callbacks):
 
         Args:
             function: the name of the function to run, 1 to 512 bytes; str (UTF-8) or bytes.
-            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None: what
-            ``on_workload`` returns for the task when it is about to be sent.
+            workload: the payload: a buffer (copied, unless it is bytes) or str (UTF-8). None,
+                where ``on_workload`` is set: what that returns when the task is about to be sent.
             unique: the key under which the server joins equal jobs that are queued, 1 to 63
                 bytes. None assigns one that is unique in the world; ``"#"`` makes libgearman hash
                 the workload; ``"-"`` makes gearmand compare the workload itself.
@@ -450,7 +450,15 @@ cdef class Client(_Callbacks):
     # Runs
 
     def run_tasks(self, timeout=None):
-        """Send the queued tasks, and wait until a server has acknowledged each.
+        """Send the queued tasks, and wait until each is done.
+
+        A background task is done when a server has acknowledged it, a foreground task when its job
+        has ended, a question when it is answered.
+
+        Whatever is raised, all that was not acknowledged is still queued, in its old order, but
+        what failed: call ``run_tasks()`` again. The tasks that may have reached a server are
+        ``UNCONFIRMED``, and a ``GearmanError`` lists them as ``unconfirmed``. Of those a background
+        task is sent again, and a foreground task has failed.
 
         Args:
             timeout: seconds for the whole call, or None. See also ``Client.timeout``.
@@ -462,10 +470,6 @@ cdef class Client(_Callbacks):
             QueueFullError: the server's queue of a function is full; all other tasks were sent.
             ServerError: the server refused a task for good (it has failed); all others were sent.
             UsageError: the client is closed, or this is one of its callbacks.
-
-            Whatever is raised, all that was not acknowledged is still queued, in its old order,
-            but what failed: call ``run_tasks()`` again. The tasks that may have reached a server
-            are ``UNCONFIRMED``, and a ``GearmanError`` lists them as ``unconfirmed``.
 
         Wraps ``gearman_client_run_tasks()``.
         """
@@ -484,10 +488,10 @@ cdef class Client(_Callbacks):
 
     def submit(self, function, workloads, *, priority=Priority.NORMAL, unique=None,
                background=True):
-        """Submit a background job for each workload of an iterable, as a stream.
+        """Submit a job for each workload of an iterable, as a stream.
 
         At most twice ``max_in_flight`` workloads are read ahead, so it may be endless and the
-        memory stays flat.
+        memory stays flat. Whatever ``next()`` of the iterator raises, calling it again goes on.
 
         Args:
             function: the name of the function, as for ``add_task_background()``.
@@ -495,14 +499,16 @@ cdef class Client(_Callbacks):
             priority: a ``Priority``, or its name in any case.
             unique: a callable that is given each workload and returns its unique key, or None to
                 have keys assigned; see ``add_task_background()``.
-            background: True; foreground jobs are not submitted this way.
+            background: whether the server's acknowledgement is all that is waited for. False:
+                foreground jobs, with their results.
 
         Returns:
-            A ``Submission``: an iterator of the ``Task`` of each workload, in their order, each
-            given out when it is acknowledged or has failed.
+            A ``Submission``: an iterator of the ``Task`` of each workload. Background tasks are
+            given out in the order of the workloads, when they are acknowledged or have failed;
+            foreground tasks in the order in which their jobs end.
 
         Raises:
-            As ``run_tasks()``, from the iterator's ``next()``. Calling ``next()`` again goes on.
+            UsageError: the client is closed. What the iterator raises is in ``run_tasks()``.
         """
         enter(self)
         return make_submission(self, BACKGROUND if background else FOREGROUND, function,

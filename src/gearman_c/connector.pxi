@@ -40,7 +40,7 @@ cdef class _Connector:
         """Add several servers.
 
         Args:
-            servers: as for the client itself, for instance ``"host1:4730,host2"``.
+            servers: as for the constructor, for instance ``"host1:4730,host2"``.
 
         Wraps ``gearman_client_add_servers()`` and ``gearman_worker_add_servers()``.
         """
@@ -79,7 +79,7 @@ cdef class _Connector:
 
     @property
     def closed(self):
-        """Whether the client is closed."""
+        """Whether it is closed, bool; nothing else can be done with it then."""
         return self._closed
 
     # What holds for all its connections; a change closes one that is open
@@ -103,7 +103,7 @@ cdef class _Connector:
 
     @property
     def identifier(self):
-        """The name under which the server's list of connections shows the client, str or None.
+        """The name under which the server's list of connections shows it, str or None.
 
         1 to 64 visible ASCII characters.
 
@@ -122,7 +122,7 @@ cdef class _Connector:
 
         Args:
             target: a ``logging.Logger``, a callable that is given a level of ``logging`` and the
-                line, or None. What it raises comes out of ``run_tasks()``.
+                line, or None. What it raises comes out of ``run_tasks()`` or ``Worker.run()``.
             level: the least level that is wanted, as in ``logging``; 20 is INFO. 5 is all.
 
         Wraps ``gearman_client_set_log_fn()`` and ``gearman_worker_set_log_fn()``.

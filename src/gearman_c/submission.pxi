@@ -8,9 +8,10 @@ cdef double FILL_SECONDS = 0.01     # a slow iterable does not hold back what it
 cdef class Submission:
     """The iterator that ``Client.submit()`` returns.
 
-    ``next()`` gives the ``Task`` of the next workload, once it is acknowledged or has failed; it
-    raises what ``Client.run_tasks()`` raises, and may then be called again. If it is dropped
-    half-way, the workloads it had read stay queued in the client.
+    ``next()`` gives the next ``Task`` that is done: background tasks in the order of their
+    workloads, foreground tasks in the order in which their jobs end. It raises what
+    ``Client.run_tasks()`` raises, and may then be called again. If it is dropped half-way, the
+    workloads it had read stay queued in the client.
 
     The iterable is read while nothing runs the client, so an iterable that is about to wait for
     its own data may call ``Client.run_tasks()`` first, to have sent what it has given.

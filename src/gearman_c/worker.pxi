@@ -234,7 +234,7 @@ cdef class Worker(_Connector):
             Whether there was a job, well done or not.
 
         Raises:
-            As ``grab_job()``; UsageError: also where a function has no callable.
+            UsageError: also where a function has no callable. All else as for ``grab_job()``.
 
         Wraps ``gearman_worker_work()``.
         """
