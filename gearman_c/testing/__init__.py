@@ -1,4 +1,6 @@
-"""A private gearmand server for tests, and plain-socket helpers that show what it holds::
+"""A private gearmand server for tests, and plain-socket helpers that show what it holds.
+
+For instance::
 
     with Gearmand() as server:
         client = gearman_c.Client(server.address)
@@ -168,7 +170,7 @@ class Gearmand:
             self.start()
 
     def pause(self) -> None:
-        """Stop the process with SIGSTOP and return when it stands; connections are open, and silent.
+        """Stop the process with SIGSTOP and return when it stands; connections stay open.
 
         Raises RuntimeError when the server is not running.
         """
