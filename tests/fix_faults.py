@@ -7,12 +7,22 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from fix_machine import (
+    NamedProxy,
+    Names,
+    Network,
+    NetworkProxy,
+    can_hide_names,
+    can_make_networks,
+    can_mount,
+    small_disk,
+)
 from fix_proxy import Proxy
 from fix_running import running
 from fix_tasks import wait_for
@@ -23,6 +33,7 @@ from gearman_c.testing import Gearmand
 FUNCTION = "f"
 COUNT = 30  # jobs of a run
 STRIKE_AT = 5  # the fault comes when so many are done, or acknowledged
+NAME = "queue.test"
 PATIENCE = 2.0  # seconds that a call has
 
 
@@ -49,17 +60,24 @@ class Scene:
         self._lock = threading.Lock()
         self._strike: Callable[[], object] | None = None
         self.has_struck = False
+        self.forgets = False  # the server cannot write down that a job is done
         self.done: Counter[int] = Counter()
         self.in_hand: set[int] = set()  # what a worker did when the fault struck
 
     def __enter__(self) -> Self:
-        shared = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=shared))
-        arguments = ["-q", "libsqlite3", "--libsqlite3-db", f"{folder}/queue"]
+        self.folder = self._stack.enter_context(self._make_folder())
+        arguments = ["-q", "libsqlite3", "--libsqlite3-db", f"{self.folder}/queue"]
         self.server = self._stack.enter_context(Gearmand(arguments=arguments))
         self.other = self._stack.enter_context(Gearmand())
-        self.proxy = self._stack.enter_context(Proxy(self.server.host, self.server.port))
+        self.proxy = self._stack.enter_context(self._make_proxy())
         return self
+
+    def _make_folder(self) -> AbstractContextManager[str]:
+        shared = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        return tempfile.TemporaryDirectory(dir=shared)
+
+    def _make_proxy(self) -> Proxy:
+        return Proxy(self.server.host, self.server.port)
 
     def __exit__(
         self,
@@ -80,7 +98,7 @@ class Scene:
         with self._lock:
             self.done[int(job.workload)] += 1
             number = sum(self.done.values())
-            if self._strike is not None and number >= STRIKE_AT:
+            if (self._strike is not None and number >= STRIKE_AT) or self.forgets:
                 self.in_hand.add(int(job.workload))
         self.reach(number)
         return job.workload[::-1]
@@ -104,11 +122,39 @@ class Scene:
             self.has_struck = True
 
 
+class SmallDisk(Scene):
+    """The server's queue is on a disk of a few pages."""
+
+    def _make_folder(self) -> AbstractContextManager[str]:
+        return small_disk()
+
+
+class NamedServer(Scene):
+    """The server is known by a name."""
+
+    def _make_proxy(self) -> Proxy:
+        self.names = self._stack.enter_context(Names())
+        self.find()
+        return NamedProxy(NAME, self.server.host, self.server.port)
+
+    def find(self) -> None:
+        self.names.learn(NAME)
+
+
+class RealNetwork(Scene):
+    """What comes to the proxy goes over a network that can lose packets."""
+
+    def _make_proxy(self) -> Proxy:
+        self.network = self._stack.enter_context(Network())
+        return NetworkProxy(self.network, self.server.host, self.server.port)
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str
-    strike: Callable[[Scene], object]
-    lift: Callable[[Scene], object] = lambda scene: None
+    strike: Callable[[Any], object]
+    lift: Callable[[Any], object] = lambda scene: None
+    scene: type[Scene] = Scene
 
 
 def restart(scene: Scene) -> None:
@@ -132,7 +178,40 @@ def forget(scene: Scene) -> None:
     scene.proxy.resume()
 
 
-FAULTS = (
+def fill_up(scene: SmallDisk) -> None:
+    scene.forgets = True
+    with suppress(OSError), Path(scene.folder, "filling").open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(512))
+
+
+def make_room(scene: SmallDisk) -> None:
+    """The server (1.1.20) takes nothing more until it is started again."""
+    Path(scene.folder, "filling").unlink()
+    restart(scene)
+    scene.forgets = False
+
+
+def lose_name(scene: NamedServer) -> None:
+    scene.names.forget()
+    scene.proxy.cut()
+
+
+def lose_all(scene: RealNetwork) -> None:
+    scene.network.drop()
+
+
+def find_again(scene: RealNetwork) -> None:
+    scene.network.restore()
+
+
+def forget_unseen(scene: RealNetwork) -> None:
+    """The end of the connections is lost, too: the client has half of each."""
+    scene.proxy.cut()
+    scene.network.restore()
+
+
+FAULTS: tuple[Fault, ...] = (
     Fault("server killed", lambda scene: scene.server.kill(), lambda scene: scene.server.start()),
     Fault("server killed and started", restart),
     Fault("server stopped", lambda scene: scene.server.pause(), lambda s: s.server.resume()),
@@ -149,6 +228,16 @@ FAULTS = (
     Fault("1 KB/s", lambda scene: scene.proxy.slow(1000)),
     Fault("one byte at a time", lambda scene: scene.proxy.one_byte_at_a_time()),
 )
+# Where the machine can make them.
+if can_mount():
+    FAULTS += (Fault("disk full", fill_up, make_room, SmallDisk),)
+if can_hide_names():
+    FAULTS += (Fault("name lost", lose_name, NamedServer.find, NamedServer),)
+if can_make_networks():
+    FAULTS += (
+        Fault("packets lost for a while", lose_all, find_again, RealNetwork),
+        Fault("half-open", lose_all, forget_unseen, RealNetwork),
+    )
 
 
 def numbers(tasks: Iterator[Task] | tuple[Task, ...] | list[Task]) -> set[int]:

@@ -44,9 +44,8 @@ class Proxy:
     bytes_to_server, bytes_to_client: forwarded so far.
     """
 
-    host: Final = "127.0.0.1"
-
     def __init__(self, server_host: str, server_port: int) -> None:
+        self.host = "127.0.0.1"
         self.server = (server_host, server_port)
         self.port = unused_port()
         self.connections = 0
@@ -188,9 +187,12 @@ class Proxy:
 
     def _open_port(self) -> None:
         if self._listener is None:
-            self._listener = socket.create_server((self.host, self.port), backlog=128)
+            self._listener = self._listen()
             self._listener.setblocking(False)
             self._accepting = self._loop.create_task(self._accept(self._listener))
+
+    def _listen(self) -> socket.socket:
+        return socket.create_server((self.host, self.port), backlog=128)
 
     def _close_port(self) -> None:
         if self._listener is not None and self._accepting is not None:

@@ -54,6 +54,11 @@ EXPECTED = {
     | {"foreground": LATE | LOST, "asynchronous": BROKEN["asynchronous"] | LATE},
     "1 KB/s": SLOW,
     "one byte at a time": SLOW,
+    "packets lost for a while": SILENT,
+    # The reset comes in answer to the next packet, for instance in the next run.
+    "half-open": {kind: raised and raised | LATE for kind, raised in BROKEN.items()},
+    "name lost": BROKEN,
+    "disk full": SLOW | {"background": {"ServerError"}, "submit": {"ServerError"}},
 }
 
 
@@ -61,7 +66,7 @@ EXPECTED = {
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_fault(fault: Fault, kind: Callable[[Scene, Fault], Outcome]) -> None:
     expected = EXPECTED[fault.name][kind.__name__]
-    with Scene() as scene:
+    with fault.scene() as scene:
         scene.strike_with(fault)
         outcome = kind(scene, fault)
         assert scene.has_struck

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import random
+import socket
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
+from fix_impostor import Impostor, read_packet, reply
 from fix_tasks import add_tasks, at, check_all_there, check_pending, held, take, wait_for, waiting
 
 from gearman_c import (
     Client,
     ConnectionFailedError,
     GearmanError,
+    QueueFullError,
     ReturnCode,
+    ServerError,
     Task,
     TaskState,
     UnconfirmedError,
@@ -271,3 +275,34 @@ def test_not_cancelled_while_under_way(proxy: Proxy, gearmand: Gearmand) -> None
     client.run_tasks()
     assert states(tasks) == {TaskState.CREATED}
     assert held(gearmand) == 6
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_failing_store(*, resend: bool) -> None:
+    """What a durable queue refuses because it fails may be in there: gearmand 1.1.20, full disk."""
+    packets: list[tuple[int, bytes]] = []
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            command, body = read_packet(connection)
+            if command == 15:  # a question about a job
+                connection.sendall(reply(20, body + b"\x000\x000\x000\x000"))
+                continue
+            packets.append((command, body))
+            fails = len(packets) <= 3
+            connection.sendall(reply(19, b"QUEUE_ERROR\0disk") if fails else reply(8, b"H:x:1"))
+
+    with Impostor(behave) as impostor, Client(impostor.address, resend=resend) as client:
+        tasks = [client.add_task_background("f", b"%d" % number) for number in range(3)]
+        with pytest.raises(ServerError, match="durable queue") as caught:
+            client.run_tasks(timeout=30)
+        assert not isinstance(caught.value, QueueFullError)
+        assert caught.value.unconfirmed == tuple(tasks)
+        if resend:
+            assert [task.state for task in tasks] == [TaskState.UNCONFIRMED] * 3
+            client.run_tasks(timeout=30)
+            assert all(task.is_known for task in tasks)
+            assert packets[3:] == packets[:3]  # under the same unique keys
+        else:
+            assert client.pending == 0
+            assert all(isinstance(task.error, UnconfirmedError) for task in tasks)

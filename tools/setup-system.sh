@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the system packages that build and tests need and that are missing; where there is no
-# apt, names them and stops. Arguments: more commands to have, each from the package of its name.
+# apt, names them and stops. Arguments: more commands to have, each from the package of its name, or PACKAGE:COMMAND.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin  # gearmand lives there, off an ordinary user's path
 python=${PYTHON:-python3}
@@ -22,7 +22,7 @@ look() {
     need python3-venv "$python" -c 'import ensurepip'  # Debian takes it out of python3
     need python3-dev "$python" -c "$has_headers"
     local name
-    for name; do need "$name" command -v "$name"; done
+    for name; do need "${name%:*}" command -v "${name#*:}"; done
 }
 
 look "$@"

@@ -468,7 +468,8 @@ cdef class Client(_Callbacks):
             WaitTimeoutError: the time is over. After ``timeout`` the connection is kept, and the
                 next run goes on waiting for its answers; after ``Client.timeout`` it is dropped.
             QueueFullError: the server's queue of a function is full; all other tasks were sent.
-            ServerError: the server refused a task for good (it has failed); all others were sent.
+            ServerError: the server refused a task for good (it has failed), or its durable queue
+                fails (the task is unconfirmed); tasks of other functions were sent.
             UsageError: the client is closed, or this is one of its callbacks.
 
         Wraps ``gearman_client_run_tasks()``.

@@ -271,13 +271,17 @@ cdef lib.gearman_return_t take_back_refused(Client client, Py_ssize_t place) noe
     return add_marker(c)
 
 
-cdef int hold_refused(Client client, Py_ssize_t place) except -1:
-    """Back-pressure: leave the function of the refused task out for the rest of the run."""
-    cdef Task task = client._queue[place]
+cdef int hold_function(Client client, Task refused) except -1:
+    """Back-pressure: leave the function of a refused task out for the rest of the run."""
     if client._full is None:
         client._full = set()
-    client._full.add(task._function)
-    client._refused.append(task)
+    client._full.add(refused._function)
+    return 0
+
+
+cdef int hold_refused(Client client, Py_ssize_t place) except -1:
+    """Keep a refused task for the next run."""
+    client._refused.append(client._queue[place])
     client._queue[place] = None
     return 0
 

@@ -216,23 +216,40 @@ cdef int settle(Client client, lib.gearman_return_t rc, bint given) except -1:
 
 
 cdef int refuse(Client client, Py_ssize_t place, object error) except -1:
-    """Say that the server refused the task at place: for now, or for good."""
+    """Say that the server refused the task at place: for now, or for good.
+
+    If it is its durable queue that fails, what it refuses may be in there all the same, and become
+    a job when it starts the next time (1.1.20 with sqlite and a full disk).
+    """
     cdef Task task = client._queue[place]
     cdef object kind = errors.ServerError
     cdef bint passing = error.code in (ReturnCode.QUEUE_ERROR, ReturnCode.JOB_QUEUE_FULL)
+    cdef bint is_full = passing and "queue is full" in (error.detail or "")
+    cdef bint in_doubt = passing and not is_full and task.rec.kind == BACKGROUND
     message = f"the server refused a task of function {task.function_name!r} ({error})"
-    if passing and "queue is full" in (error.detail or ""):
+    if is_full:
         kind = errors.QueueFullError
         message += "; call run_tasks() again when workers have drained it"
-    refusal = kind(message, code=error.code, operation="run_tasks", detail=error.detail, task=task)
+    elif in_doubt:
+        message += ("; its durable queue fails, see its log. It may have kept the task, and gearmand "
+                    "1.1.20 takes no other one until it is started again")
+    known = {"code": error.code, "operation": "run_tasks", "detail": error.detail, "task": task}
+    refusal = kind(message, **known)
     if passing:
+        hold_function(client, task)
+    if in_doubt:
+        task.rec.state = UNCONFIRMED
+        task.rec.handed = True
+    if passing and (client.resend or not in_doubt):
         hold_refused(client, place)
     else:
-        set_error(task, refusal)
+        set_error(task, errors.UnconfirmedError(message, **known) if in_doubt else refusal)
         leave_queue(&task.rec, FAILED)
         settle_stream(task)
     if client._refusal is None:
         client._refusal = refusal
+    if in_doubt:
+        client._refusal.unconfirmed += (task,)
     return 0
 
 
