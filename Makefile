@@ -50,7 +50,7 @@ race: build $(RACE_VENV)/.made-$(TAG)
 # Servers that talk nonsense, 200,000 times.
 fuzz: $(DEBUG_VENV)/.made-$(TAG)
 	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
-	FUZZ_CASES=200000 tools/test-debug.sh $(DEBUG_VENV)/bin/python $(PARALLEL) tests/test_fuzz.py $(ARGS)
+	FUZZ_CASES=200000 tools/test-debug.sh $(DEBUG_VENV)/bin/python $(PARALLEL) tests/test_fuzz*.py $(ARGS)
 
 lint: build $(VENV)/.lint-$(TAG)
 	$(VENV)/bin/ruff check .

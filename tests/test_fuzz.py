@@ -116,8 +116,10 @@ def corpus(gearmand: Gearmand) -> list[Turns]:
                 for _ in range(3):
                     client.add_task_background("work", b"abc")
                 client.run_tasks()
-            recorded.append(record(gearmand, scenario))
-    assert all(len(turns) > 1 for turns in recorded[:4])
+            turns = record(gearmand, scenario)
+            while scenario in SCENARIOS[:4] and len(turns) < 2:  # on a loaded machine
+                turns = record(gearmand, scenario)
+            recorded.append(turns)
     return recorded
 
 
