@@ -146,7 +146,7 @@ class ClientMachine(RuleBasedStateMachine):
         assert self.client.pending >= len(own)
         for task in self.tasks:
             background = task.background and task.state is TaskState.CREATED
-            assert not background or task.job_handle
+            assert not background or task.is_known
             if task.state is TaskState.FAILED:
                 assert isinstance(task.error, GearmanError)
             if task.state is TaskState.COMPLETE and not task.background and task.unique:

@@ -300,3 +300,26 @@ def test_settings_change_meanwhile() -> None:
         client.close()
         del reused
     assert identifiers == [b"A" * 60]
+
+
+def test_answers_before_the_end() -> None:
+    """What was answered when the connection broke is told by the next run, and pending until then."""
+    answers = [1, 5]  # so many before each connection ends
+
+    def behave(connection: socket.socket) -> None:
+        for _ in range(answers.pop(0)):
+            _, handle = read_packet(connection)
+            connection.sendall(reply(20, handle + b"\x001\x001\x002\x003"))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    told: list[Task] = []
+    with Impostor(behave) as impostor, Client(impostor.address) as client:
+        client.on_status = told.append
+        tasks = [client.add_task_status(f"H:x:{number}") for number in range(3)]
+        with pytest.raises(ConnectionFailedError):
+            client.run_tasks(timeout=30)
+        assert client.pending == 3
+        client.run_tasks(timeout=30)
+        assert client.pending == 0
+    assert sorted(told, key=tasks.index) == tasks
+    assert [task.numerator for task in tasks] == [2] * 3

@@ -60,8 +60,9 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     cdef void *context = lib.gearman_task_context(task)
     cdef record *rec = <record *> context
     cdef const char *handle = lib.gearman_task_job_handle(task)
-    if marked_channel(context) != NULL or is_question(rec) or rec.state >= RUNNING:
-        return lib.GEARMAN_UNEXPECTED_PACKET    # nobody asked for a job
+    if marked_channel(context) != NULL or is_question(rec) or rec.state >= RUNNING or \
+            handle[0] == 0:
+        return lib.GEARMAN_UNEXPECTED_PACKET    # nobody asked for a job, or it is none
     if not keep_handle(rec, handle):
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     rec.queued.acknowledged += 1

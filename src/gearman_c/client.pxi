@@ -108,8 +108,7 @@ cdef class Client(_Callbacks):
         """
         if self._generation != generation:
             return 0
-        return self._channel.pending + sum(
-            [(<Task> task).rec.state == PENDING for task in self._questions])
+        return self._channel.pending + open_questions(self)
 
     # Adding tasks: none of these does I/O
 

@@ -76,6 +76,8 @@ cdef Task submit_at(Client client, object function, object workload, object uniq
         if handed == NULL:
             raise failure(c.client, lib.GEARMAN_INVALID_ARGUMENT, "do_background")
         await_task(client, &c, handed, deadline)
+        if lib.gearman_task_job_handle(handed)[0] == 0:
+            raise failure(c.client, lib.GEARMAN_UNEXPECTED_PACKET, "do_background")
         if not keep_handle(&task.rec, lib.gearman_task_job_handle(handed)):
             raise MemoryError()
         task.rec.state = CREATED

@@ -11,6 +11,16 @@ cdef Task add_question(Client client, uint8_t kind, object key, object context):
     return task
 
 
+cdef Py_ssize_t open_questions(Client client):
+    """How many questions are not answered, or nobody was told the answer."""
+    cdef Py_ssize_t count = 0
+    for task in client._questions:
+        count += (<Task> task).rec.state in (PENDING, IN_FLIGHT)
+    for task in client._running:
+        count += is_question(&(<Task> task).rec) and (<Task> task).rec.state == RUNNING
+    return count
+
+
 cdef Task make_question(uint8_t kind, object key):
     global task_count
     cdef Task task = Task.__new__(Task)
