@@ -303,7 +303,7 @@ def test_settings_change_meanwhile() -> None:
 
 
 def test_answers_before_the_end() -> None:
-    """What was answered when the connection broke is told by the next run, and pending until then."""
+    """What was answered when the connection broke is told by the next run, and is pending."""
     answers = [1, 5]  # so many before each connection ends
 
     def behave(connection: socket.socket) -> None:

@@ -231,8 +231,8 @@ cdef int refuse(Client client, Py_ssize_t place, object error) except -1:
         kind = errors.QueueFullError
         message += "; call run_tasks() again when workers have drained it"
     elif in_doubt:
-        message += ("; its durable queue fails, see its log. It may have kept the task, and gearmand "
-                    "1.1.20 takes no other one until it is started again")
+        message += ("; its durable queue fails, see its log. It may have kept the task, and "
+                    "gearmand 1.1.20 takes no other one until it is started again")
     known = {"code": error.code, "operation": "run_tasks", "detail": error.detail, "task": task}
     refusal = kind(message, **known)
     if passing:
