@@ -13,7 +13,7 @@ TAG := $(word 1,$(subst ., ,$(SUFFIX)))
 EXTENSION := gearman_c/_gearman$(SUFFIX)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: build demo test strict stress debug race fuzz lint bench docs wheel clean system
+.PHONY: build demo test strict stress debug debug-build race fuzz lint bench docs wheel clean system
 
 # A make of its own, since the installation has just built the extension for the first time.
 build: $(VENV)/.installed-$(TAG)
@@ -38,9 +38,11 @@ strict: build
 stress: build
 	$(VENV)/bin/python tools/stress.py $(ARGS)
 
-debug: $(DEBUG_VENV)/.made-$(TAG)
-	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
+debug: debug-build
 	tools/test-debug.sh $(DEBUG_VENV)/bin/python -m 'not unsanitized' $(PARALLEL) $(ARGS)
+
+debug-build: $(DEBUG_VENV)/.made-$(TAG)
+	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
 
 # Threads that share a client and a worker, under the thread sanitizer.
 race: build $(RACE_VENV)/.made-$(TAG)
@@ -48,8 +50,7 @@ race: build $(RACE_VENV)/.made-$(TAG)
 	$(VENV)/bin/python tools/race.py $(RACE_VENV)/bin/python $(ARGS)
 
 # Servers that talk nonsense, 200,000 times.
-fuzz: $(DEBUG_VENV)/.made-$(TAG)
-	GEARMAN_C_DEBUG=1 $(DEBUG_VENV)/bin/python $(PIP_INSTALL) '.[cli,test]'
+fuzz: debug-build
 	FUZZ_CASES=200000 tools/test-debug.sh $(DEBUG_VENV)/bin/python $(PARALLEL) tests/test_fuzz*.py $(ARGS)
 
 lint: build $(VENV)/.lint-$(TAG)
