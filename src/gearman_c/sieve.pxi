@@ -8,6 +8,10 @@
 # question and reads the answer. So its recv() is replaced by ours, which counts along, and ends the
 # connection where a packet is none, or none for us. That costs 70 of some 6,100 instructions a
 # background task. TLS is not looked into.
+#
+# Its send() is replaced, too: a worker's "done" and its next question go out as one segment, which
+# gives 20,000 trivial jobs 0.92 to 1.06 of a C worker's rate instead of 0.87, and we are told when
+# the socket has not taken all.
 
 cdef extern from "imports.h":
     bint replace_import "gearman_c_replace_import"(const void *, const char *, void *)
@@ -18,7 +22,7 @@ cdef extern from *:
     #define MSG_MORE 0
     #endif
     static __thread uint64_t gearman_c_expected, gearman_c_awaited;
-    static __thread int gearman_c_more_follows;
+    static __thread int gearman_c_more_follows, gearman_c_no_room;
     """
     # The packets that a server may send, a bit for each command: over the sockets that this thread
     # makes, and moreover, in the blocking call that this thread is in.
@@ -26,6 +30,8 @@ cdef extern from *:
     uint64_t awaited "gearman_c_awaited"
     # What this thread sends now is followed by more at once: one segment takes both.
     bint more_follows "gearman_c_more_follows"
+    # The socket did not take all that this thread has sent since this was reset.
+    bint no_room "gearman_c_no_room"
 
 cdef extern from "<sys/socket.h>" nogil:
     int socket(int, int, int)
@@ -88,8 +94,15 @@ cdef ssize_t receive(int descriptor, void *data, size_t size, int flags) noexcep
 
 
 cdef ssize_t transmit(int descriptor, const void *data, size_t size, int flags) noexcept nogil:
-    """send(2) for libgearman, which does not know what comes next."""
-    return send_bytes(descriptor, data, size, flags | (MSG_MORE if more_follows else 0))
+    """send(2) for libgearman, which does not know what comes next, nor tells what it waits for."""
+    global no_room
+    cdef ssize_t sent
+    if more_follows:
+        flags |= MSG_MORE
+    sent = send_bytes(descriptor, data, size, flags)
+    if sent < <ssize_t> size:
+        no_room = True
+    return sent
 
 
 cdef lib.gearman_return_t verdict(const plug *p, lib.gearman_return_t rc) noexcept nogil:
