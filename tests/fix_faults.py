@@ -172,6 +172,15 @@ def refuse(scene: Scene) -> None:
     scene.proxy.cut()
 
 
+def limit_queue(scene: Scene) -> None:
+    """Let one job wait, and no more; so the server must know the function first."""
+    scene.server.command(f"maxqueue {FUNCTION} 1")
+
+
+def lift_limit(scene: Scene) -> None:
+    scene.server.command(f"maxqueue {FUNCTION} 0")
+
+
 def forget(scene: Scene) -> None:
     """What was connected hears nothing any more, and then that nobody knows it."""
     scene.proxy.cut()
@@ -225,6 +234,7 @@ FAULTS: tuple[Fault, ...] = (
         lambda scene: scene.proxy.resume(),
     ),
     Fault("silence, then unknown", lambda scene: scene.proxy.stall(), forget),
+    Fault("queue full", limit_queue, lift_limit),
     Fault("1 KB/s", lambda scene: scene.proxy.slow(1000)),
     Fault("one byte at a time", lambda scene: scene.proxy.one_byte_at_a_time()),
 )

@@ -39,6 +39,8 @@ SILENT = {
     "worker": NOTHING,
     "asynchronous": LATE,
 }
+FULL = {"QueueFullError"}
+MANY = {"background", "foreground", "submit", "asynchronous"}  # jobs at a time
 SLOW = dict.fromkeys(BROKEN, NOTHING)
 EXPECTED = {
     "server killed": BROKEN,
@@ -58,6 +60,7 @@ EXPECTED = {
     # The reset comes in answer to the next packet, for instance in the next run.
     "half-open": {kind: raised and raised | LATE for kind, raised in BROKEN.items()},
     "name lost": BROKEN,
+    "queue full": {kind: FULL if kind in MANY else NOTHING for kind in BROKEN},
     "disk full": SLOW | {"background": {"ServerError"}, "submit": {"ServerError"}},
 }
 

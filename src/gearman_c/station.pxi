@@ -157,7 +157,7 @@ cdef void proceed(post *s) noexcept nogil:
     """Let libgearman connect, register, ask and read, as far as it comes without waiting."""
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint was_ready = s.ready
-    global no_room
+    global no_room, is_patient, has_asked
     s.ready = False
     if s.state == CONNECTING or not s.socket.tuned:
         lib.gearman_worker_wait(s.worker)       # tells it what the socket is ready for
@@ -166,7 +166,9 @@ cdef void proceed(post *s) noexcept nogil:
         s.state = BROKEN
         return
     no_room = False
+    is_patient = s.socket.tuned     # the answer takes longer than a vain recv()
     s.job = lib.gearman_worker_grab_job(s.worker, NULL, &rc)
+    is_patient = has_asked = False
     if no_room:
         s.crowded = True            # of the question, too, some may have to be sent yet
     if s.job != NULL:
