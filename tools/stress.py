@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -213,6 +214,7 @@ def prepare(database: Path) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # with all its processes
     tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
     pause = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
