@@ -91,6 +91,9 @@ cdef int connect_station(_Station station, Worker worker) except -1:
         sleep_briefly()
     try:
         rc = make_worker(s, host, port)
+        if s.worker == NULL and lowest_free() < 0:
+            pause(station, "this process has no file descriptors left", SHORT_PAUSE)
+            return 0                # libgearman has no memory, it says
         station.renewal = renewal_of(worker)
         s.renewal = text_or_null(station.renewal)
         s.renewal_size = 0 if station.renewal is None else PyBytes_GET_SIZE(station.renewal)
