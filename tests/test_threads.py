@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from fix_script import within
+from fix_script import until_quick, within
 from fix_tasks import add_tasks, check_all_there, check_pending, held, take, wait_for
 
 from gearman_c import Client, ConnectionFailedError, Task, TaskState, UsageError, WaitTimeoutError
@@ -189,15 +189,14 @@ def test_eight_clients_really_at_once(proxy: Proxy, gearmand: Gearmand) -> None:
 
 @pytest.mark.parametrize("size", [100, 5_000_000])
 def test_close_ends_a_blocked_run(proxy: Proxy, gearmand: Gearmand, size: int) -> None:
-    took: list[float] = []
-    for _ in range(3):
+    def attempt() -> float:
         client = Client(proxy.address)
         with Threads() as threads:
             tasks = start_blocked_run(threads, proxy, client, client.run_tasks, size)
             start = time.monotonic()
             client.close()
-            took.append(time.monotonic() - start)
-            wait_for(lambda threads=threads: threads.errors)
+            took = time.monotonic() - start
+            wait_for(lambda: threads.errors)
             [error] = threads.errors
             threads.errors.clear()
         assert isinstance(error, UsageError)
@@ -206,7 +205,9 @@ def test_close_ends_a_blocked_run(proxy: Proxy, gearmand: Gearmand, size: int) -
         assert {task.state for task in tasks} <= {TaskState.FAILED, TaskState.CANCELLED}
         proxy.cut()
         proxy.resume()
-    assert min(took) <= 0.3, took  # a slice, and 0.2 s
+        return took
+
+    until_quick(attempt, 0.3)  # a slice, and 0.2 s
 
 
 def test_close_while_connecting(gearmand: Gearmand) -> None:
