@@ -84,15 +84,6 @@ cdef bint must_prepare(Client client) noexcept:
         client._channel.client == NULL and has_waiting(client))
 
 
-cdef bint can_refill(Client client) noexcept:
-    """Whether there is room for more already.
-
-    What has made the room may be all that was to come: then the socket stays silent.
-    """
-    return has_waiting(client) and not needs_exceptions(client, client._next) and may_refill(
-        &client._channel, refill_mark(client, record_at(client, client._next).kind))
-
-
 cdef bint is_unsent(Client client) noexcept:
     """Whether a task waits for the socket to take more: then the last one does."""
     cdef Py_ssize_t place = client._next

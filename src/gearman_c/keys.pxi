@@ -1,6 +1,9 @@
 # Unique keys where the user gives none. libgearman asks libuuid, which costs 9 microseconds a
 # task, more than all the rest together. Ours are a random prefix for each process and a number:
-# 80 random bits make two processes with the same prefix a matter of 10^12 processes.
+# 72 random bits make two processes with the same prefix a matter of 10^10 processes. They are as
+# short as can be, 15 or 16 characters: 12 bytes more cost gearmand and us 0.3 us a task, of 3.7.
+
+cdef const char *DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 cdef list key_prefixes = []         # one for each generation of this process's ancestry; bytes
 cdef uint32_t key_generation = 0    # the fork generation that the last prefix belongs to
@@ -9,7 +12,7 @@ cdef uint64_t task_count = 0
 cdef int new_prefix() except -1:
     global key_generation
     import base64
-    key_prefixes.append(base64.b32encode(os.urandom(10)).lower())
+    key_prefixes.append(base64.urlsafe_b64encode(os.urandom(9)))
     key_generation = generation
     return 0
 
@@ -28,25 +31,17 @@ cdef inline bint has_given_key(const record *rec) noexcept nogil:
 
 
 cdef int write_key(const record *rec, char *key) noexcept:
-    """Write the assigned key of rec, "prefix-number", into key[40]; return its length."""
-    cdef char digits[16]
-    cdef int count = 0, length = 17
+    """Write the assigned key of rec, its prefix and its number, into key[40]; return its length."""
+    cdef int length = 12
     cdef uint64_t number = rec.number
     if rec.key == 0:               # a Task that no client made
         key[0] = 0
         return 0
-    memcpy(key, PyBytes_AS_STRING(<bytes> key_prefixes[rec.key - 1]), 16)
-    key[16] = c"-"
-    while True:
-        digits[count] = b"0123456789abcdef"[number & 15]
-        number >>= 4
-        count += 1
-        if number == 0:
-            break
-    while count > 0:
-        count -= 1
-        key[length] = digits[count]
+    memcpy(key, PyBytes_AS_STRING(<bytes> key_prefixes[rec.key - 1]), 12)
+    while number:                   # the lowest digit first; it is no number to anybody else
+        key[length] = DIGITS[number & 63]
         length += 1
+        number >>= 6
     key[length] = 0
     return length
 

@@ -45,14 +45,18 @@ sigdelset(&deferred, SIGABRT)
 sigdelset(&deferred, SIGSYS)
 
 
-cdef bint may_refill(channel *c, size_t low_water) noexcept nogil:
-    """Whether libgearman has sent all it was given, and little of it is unanswered.
+cdef bint has_sent_all(channel *c) noexcept nogil:
+    """Whether libgearman has sent all it was given.
 
     NO_NEW says that a task waits for the socket. Adding then would put the new tasks before it:
     up to 1,594 of 2,500 tasks of mixed sizes arrived in the wrong place.
     """
-    return c.in_flight <= low_water and c.bytes_in_flight < WINDOW_BYTES \
-        and not lib.gearman_client_has_option(c.client, lib.GEARMAN_CLIENT_NO_NEW)
+    return not lib.gearman_client_has_option(c.client, lib.GEARMAN_CLIENT_NO_NEW)
+
+
+cdef bint may_refill(channel *c, size_t low_water) noexcept nogil:
+    """Whether new tasks may be added, because little of what was sent is unanswered."""
+    return c.in_flight <= low_water and c.bytes_in_flight < WINDOW_BYTES and has_sent_all(c)
 
 
 cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noexcept nogil:
@@ -107,6 +111,12 @@ cdef void look(channel *c, bint is_unsent) noexcept nogil:
     if not c.socket.tuned or poll(&ready, 1, 0) > 0:
         lib.gearman_client_set_timeout(c.client, 1)
         lib.gearman_client_wait(c.client)
+
+
+cdef lib.gearman_return_t send_off(channel *c) noexcept nogil:
+    """Send as much as the socket takes."""
+    cdef lib.gearman_return_t rc = lib.gearman_client_run_tasks(c.client)
+    return lib.GEARMAN_SUCCESS if rc == lib.GEARMAN_IO_WAIT else verdict(&c.socket, rc)
 
 
 cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexcept nogil:

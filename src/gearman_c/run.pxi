@@ -1,6 +1,7 @@
 # A run: the one thread at a time that brings the queue to a server.
 
 cdef Py_ssize_t NARROW_WINDOW = 500     # tasks; the CPU's cache holds libgearman's 2.9 KB for each
+cdef Py_ssize_t HEAD_START = 60         # tasks; libgearman sends in pieces of 8 KB
 cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow window in a fifth
 
 
@@ -96,12 +97,43 @@ cdef bint needs_exceptions(Client client, Py_ssize_t place) noexcept:
         record_at(client, place).kind == FOREGROUND
 
 
+cdef bint can_refill(Client client) noexcept:
+    """Whether there is room for more already.
+
+    What has made the room may be all that was to come: then the socket stays silent.
+    """
+    return has_waiting(client) and not needs_exceptions(client, client._next) and may_refill(
+        &client._channel, refill_mark(client, record_at(client, client._next).kind))
+
+
+cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
+    """Send the next tasks, as far as the window has room; False if libgearman has not taken them.
+
+    The first of them ahead of the rest: the server works while libgearman is given the others,
+    which costs half a microsecond a task. Without that it stood still, 4.3 us a task, not 3.9.
+    """
+    cdef channel *c = &client._channel
+    cdef Py_ssize_t count, limit = HEAD_START
+    cdef bint given
+    while True:
+        count = stage(client, limit)
+        if count == 0:
+            return True
+        with nogil:
+            rc[0] = give(c, client._staged, count)
+            given = rc[0] == lib.GEARMAN_SUCCESS
+            if given:
+                rc[0] = send_off(c)
+        if rc[0] != lib.GEARMAN_SUCCESS or limit != HEAD_START or not has_sent_all(c):
+            return given
+        limit = client._window
+
+
 cdef int step(Client client, double deadline, size_t low_water,
               double seconds=SLICE) except -1:
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
     cdef size_t refill_at
-    cdef Py_ssize_t count = 0
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint given = True
     cdef double started
@@ -119,16 +151,14 @@ cdef int step(Client client, double deadline, size_t low_water,
                 drop_connection(client)
                 use_server(client, deadline)
         if may_refill(c, refill_at):
-            count = stage(client)
+            given = refill(client, &rc)
+            account(client)         # what the last step put off, now that the server has work
         if client._next < PyList_GET_SIZE(client._queue):
             low_water = max(low_water, refill_at)
-    if c.in_flight or c.markers or count:
+    if rc == lib.GEARMAN_SUCCESS and (c.in_flight or c.markers):
         started = now()
         with nogil:
-            rc = give(c, client._staged, count)
-            given = rc == lib.GEARMAN_SUCCESS
-            if given:
-                rc = pump(c, low_water, min(started + seconds, deadline))
+            rc = pump(c, low_water, min(started + seconds, deadline))
         if now() - started > DISTANT_SECONDS:
             widen(client)
     if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
@@ -137,7 +167,8 @@ cdef int step(Client client, double deadline, size_t low_water,
         except errors.GearmanError:
             deliver(client)         # what came before it broke
             raise
-    account(client)
+    if c.first_event != NULL or not can_refill(client):
+        account(client)             # else the server waits: the next step sends first
     PyErr_CheckSignals()
     raise_log_error(client._settings)
     deliver(client)
