@@ -64,6 +64,7 @@ cdef struct channel:
     uint32_t generation             # R the process that made it (fork.pxi); another one forgets it
     size_t in_flight                # R tasks in libgearman that are not done
     size_t bytes_in_flight          # R their payload, which libgearman holds a copy of
+    bint is_narrow                  # R a server nearby is sent background tasks
     size_t markers                  # R status requests of our own whose answer is to come
     bint wants_exceptions           # G whether the server is to be asked to tell exceptions,
     bint tells_exceptions           # R   and whether it was; see needs_exceptions() in run.pxi
@@ -190,6 +191,7 @@ cdef class Client(_Callbacks):
     cdef staged *_staged            # owned: room for max_in_flight rows
     cdef readonly Py_ssize_t max_in_flight
     cdef Py_ssize_t _window         # how many of them are used; see widen() in run.pxi
+    cdef bint _is_distant           # answers have taken long: more in flight helps
     cdef readonly bint resend
     cdef object _server             # the (host, port) that the channel is connected to
     cdef unsigned long _connections     # how many the channel has had

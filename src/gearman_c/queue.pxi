@@ -35,7 +35,7 @@ cdef Py_ssize_t stage(Client client, Py_ssize_t limit) except -1:
         client._next -= client._head
         client._head = 0
     start = client._next
-    while count < room and payload < WINDOW_BYTES and has_waiting(client) \
+    while count < room and payload < bytes_allowed(c) and has_waiting(client) \
             and not needs_exceptions(client, client._next):
         task = <Task> <object> PyList_GET_ITEM(queue, client._next)
         if client._full is not None and task._function in client._full:

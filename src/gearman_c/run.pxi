@@ -7,6 +7,7 @@ cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow wi
 
 cdef inline void widen(Client client) noexcept:
     """Use more of max_in_flight when the answers take long: the server is far away, or slow."""
+    client._is_distant = True
     client._window = min(2 * client._window, client.max_in_flight)
 
 
@@ -134,6 +135,7 @@ cdef int step(Client client, double deadline, size_t low_water,
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
     cdef size_t refill_at
+    cdef uint8_t kind
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     cdef bint given = True
     cdef double started
@@ -143,7 +145,9 @@ cdef int step(Client client, double deadline, size_t low_water,
     if has_waiting(client):
         if c.client == NULL:
             use_server(client, deadline)
-        refill_at = refill_mark(client, record_at(client, client._next).kind)
+        kind = record_at(client, client._next).kind
+        refill_at = refill_mark(client, kind)
+        c.is_narrow = kind == BACKGROUND and not client._is_distant
         if needs_exceptions(client, client._next):
             c.wants_exceptions = True
             refill_at = 0           # when it has nothing to do, another connection replaces it
