@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fix_worker import RawWorker
 
 from gearman_c import Client, ConnectionFailedError
 from gearman_c.testing import Gearmand, drain
@@ -210,3 +214,33 @@ def test_a_hundred_large_payloads(gearmand: Gearmand, run_script: RunScript) -> 
     size = 50 << 20
     growth = stream(gearmand, run_script, count=100, size=size, ahead=2, step=1)
     assert growth < 10 * size
+
+
+def in_huge_pages() -> int:
+    """Return how many megabytes of this process the kernel was told to put in huge pages."""
+    maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
+    sizes = (
+        int(sizes[0])
+        for before, after in pairwise(maps)
+        if " hg" in after.partition("\n")[0] and (sizes := re.findall(r"\nRss: +(\d+)", before))
+    )
+    return sum(sizes) // 1000
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="this kernel has none"
+)
+def test_large_results_in_huge_pages(gearmand: Gearmand, worker: RawWorker) -> None:
+    """Whether it then does so is the kernel's affair."""
+    with Client(gearmand.address) as client:
+        before = in_huge_pages()
+        results = [client.do("reverse", bytes(20_000_000)) for _ in range(3)]
+        assert in_huge_pages() - before >= 55
+        assert results == [bytes(20_000_000)] * 3
+
+
+@pytest.mark.parametrize("size", [(4 << 20) - 1, 4 << 20, (4 << 20) + 4097])
+def test_results_that_are_just_large(gearmand: Gearmand, worker: RawWorker, size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + b"!" * (size % 256)
+    with Client(gearmand.address) as client:
+        assert client.do("reverse", payload) == payload[::-1]

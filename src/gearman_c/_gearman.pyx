@@ -6,7 +6,7 @@ this order; each is one idea.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -44,6 +44,7 @@ include "fork.pxi"
 include "check.pxi"
 include "keys.pxi"
 include "handles.pxi"
+include "memory.pxi"
 include "arguments.pxi"
 include "task.pxi"
 include "socket.pxi"

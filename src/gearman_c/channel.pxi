@@ -124,7 +124,8 @@ cdef lib.gearman_return_t open_channel(channel *c, const char *host, uint16_t po
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     c.generation = generation
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
-    lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit it
+    lib.gearman_client_set_task_context_free_fn(c.client, freed)    # clones do not inherit these
+    lib.gearman_client_set_workload_malloc_fn(c.client, payload_malloc, NULL)
     rc = configure(c)
     if rc == lib.GEARMAN_SUCCESS:
         rc = lib.gearman_client_add_server(c.client, host, port)

@@ -48,7 +48,7 @@ cdef Job take_job(_Station station):
     job._function = function
     job._handle = lib.gearman_job_handle(given)
     job._unique = lib.gearman_job_unique(given)
-    job._workload = (<const char *> lib.gearman_job_workload(given))[:size] if size else b""
+    job._workload = copy_payload(lib.gearman_job_workload(given), size)
     return job
 
 

@@ -60,6 +60,7 @@ cdef extern from "libgearman/gearman.h" nogil:
         pass
 
     # libgearman-1.0/client_callbacks.h, client.h
+    ctypedef void *gearman_malloc_fn(size_t size, void *context) noexcept
     ctypedef gearman_return_t gearman_created_fn(gearman_task_st *task) noexcept
     ctypedef gearman_return_t gearman_data_fn(gearman_task_st *task) noexcept
     ctypedef gearman_return_t gearman_warning_fn(gearman_task_st *task) noexcept
@@ -149,6 +150,8 @@ cdef extern from "libgearman/gearman.h" nogil:
     gearman_return_t gearman_client_wait(gearman_client_st *client) noexcept
     gearman_return_t gearman_client_echo(
         gearman_client_st *client, const void *workload, size_t workload_size) noexcept
+    void gearman_client_set_workload_malloc_fn(
+        gearman_client_st *client, gearman_malloc_fn *function, void *context) noexcept
     void gearman_client_set_task_context_free_fn(
         gearman_client_st *client, gearman_task_context_free_fn *function) noexcept
     gearman_task_st *gearman_client_add_task(
@@ -218,6 +221,8 @@ cdef extern from "libgearman/gearman.h" nogil:
 
     # libgearman-1.0/worker.h
     gearman_worker_st *gearman_worker_create(gearman_worker_st *worker) noexcept
+    void gearman_worker_set_workload_malloc_fn(
+        gearman_worker_st *worker, gearman_malloc_fn *function, void *context) noexcept
     gearman_worker_st *gearman_worker_clone(
         gearman_worker_st *worker, const gearman_worker_st *source) noexcept
     void gearman_worker_free(gearman_worker_st *worker) noexcept

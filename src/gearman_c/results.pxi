@@ -103,7 +103,7 @@ cdef Task apply(Client client, const event *noted):
         join_sharing(client, task)
         return None
     cdef _Outcome outcome = outcome_of(task)
-    cdef bytes data = b"" if noted.data == NULL else (<char *> noted.data)[:noted.size]
+    cdef bytes data = b"" if noted.data == NULL else copy_payload(noted.data, noted.size)
     cdef uint8_t state = RUNNING
     if noted.kind == STATUS:
         outcome.numerator = noted.numerator

@@ -83,6 +83,7 @@ cdef lib.gearman_return_t make_worker(post *s, const char *host, uint16_t port) 
     if s.worker == NULL:
         return lib.GEARMAN_MEMORY_ALLOCATION_FAILURE
     __atomic_fetch_add(&open_channels, 1, ATOMIC_RELAXED)
+    lib.gearman_worker_set_workload_malloc_fn(s.worker, payload_malloc, NULL)
     lib.gearman_worker_add_options(s.worker, lib.GEARMAN_WORKER_GRAB_UNIQ)
     if known.name_space != NULL:
         lib.gearman_worker_set_namespace(s.worker, known.name_space, strlen(known.name_space))
