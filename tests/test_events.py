@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fix_tasks import numbers, workloads_at
 from fix_worker import RawWorker
 
 from gearman_c import (
@@ -153,6 +154,31 @@ def test_on_workload_raises(gearmand: Gearmand, worker: RawWorker) -> None:
         assert client.pending == 2
         client.run_tasks()
         assert (first.result(), task.result()) == (b"21", b"ba")
+
+
+@pytest.mark.parametrize("count", [59, 60, 61, 100, 700])
+def test_on_workload_raises_half_way(gearmand: Gearmand, count: int) -> None:
+    """Where some tasks are already on their way to the server: 60 go out ahead of the others."""
+    told: list[int] = []
+    with Client(gearmand.address) as client:
+
+        def on_workload(task: Task) -> str:
+            nonlocal count
+            if task.context == count:
+                count = -1
+                raise ZeroDivisionError
+            return str(task.context)
+
+        client.on_workload = on_workload
+        client.on_created = lambda task: told.append(task.context)
+        for number in range(1000):
+            client.add_task_background("f", None, context=number)
+        with pytest.raises(ZeroDivisionError):
+            client.run_tasks()
+        assert len(told) <= 1000 - client.pending  # the others are told of in the next run
+        client.run_tasks()
+    assert told == list(range(1000))
+    assert workloads_at(gearmand) == numbers(1000)
 
 
 def test_cancelled_in_on_workload(gearmand: Gearmand, worker: RawWorker) -> None:
