@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 enum {
   WINDOW_BYTES = 32 << 20,     /* payload in flight at most, but always one task */
   BUFFER_BYTES = 212992,       /* where the kernel cannot tune: Linux's own limit */
+  KEPT_BYTES = 256 << 20,      /* freed memory at the top of the heap */
 };
 
 struct measurement {
@@ -105,8 +107,10 @@ static in_port_t peer_port(int descriptor)
 }
 
 /* libgearman has no call that tells its descriptors; a look through all of ours finds them. */
-void tune_sockets(in_port_t port)
+void tune_libgearman(in_port_t port)
 {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
   size_t found = 0;
   DIR *directory = opendir("/proc/self/fd");
   if (directory == NULL) {
@@ -121,7 +125,7 @@ void tune_sockets(in_port_t port)
   }
   closedir(directory);
   if (found == 0) {
-    fail("tune_sockets", "libgearman is not connected");
+    fail("tune_libgearman", "libgearman is not connected");
   }
 }
 

@@ -37,5 +37,7 @@ size_t room(const struct workload *work, size_t in_flight, size_t window);
 /* The whole of main(): runs the participant of the command line and prints what it took. */
 int measure(int argc, char **argv, const struct participant *participants, size_t number);
 
-/* Undoes the 32 KB buffers libgearman gives its connected sockets to the server at this port. */
-void tune_sockets(in_port_t port);
+/* Undoes the 32 KB buffers libgearman gives its connected sockets to the server at this port, and
+ * keeps the memory that libgearman frees: else malloc() asks the kernel for fresh pages for each
+ * large payload, which takes as long as all the rest. */
+void tune_libgearman(in_port_t port);

@@ -55,7 +55,7 @@ static gearman_client_st *make_client(const struct workload *work, bool tuned)
     if (gearman_failed(gearman_client_echo(client, "x", 1))) {   /* connects */
       fail("gearman_client_echo", gearman_client_error(client));
     }
-    tune_sockets(work->port);
+    tune_libgearman(work->port);
   }
   return client;
 }

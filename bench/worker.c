@@ -4,7 +4,7 @@
  *
  *     worker KIND HOST PORT FUNCTION SIZE
  *
- * tuned    on libgearman; its sockets get buffers that grow, see tune_sockets
+ * tuned    on libgearman; its buffers grow and its memory is kept, see tune_libgearman
  * untuned  on libgearman as it comes: 2 MB/s when payloads are large
  * raw      a socket without libgearman, for payloads of SIZE bytes at most
  */
@@ -54,7 +54,7 @@ static void work_libgearman(const char *host, in_port_t port, const char *functi
     fail("the first gearman_worker_work", gearman_worker_error(worker));
   }
   if (tuned) {
-    tune_sockets(port);
+    tune_libgearman(port);
   }
   gearman_worker_set_timeout(worker, LONG_MILLISECONDS);
   say_ready();

@@ -110,12 +110,15 @@ cdef bint can_refill(Client client) noexcept:
 cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
     """Send the next tasks, as far as the window has room; False if libgearman has not taken them.
 
-    The first of them ahead of the rest: the server works while libgearman is given the others,
-    which costs half a microsecond a task. Without that it stood still, 4.3 us a task, not 3.9.
+    Background tasks go out in two parts: the server works on the first while libgearman is given
+    the rest, which costs half a microsecond a task. Without that it stood still, 4.3 us a task, not
+    3.9. Foreground tasks, which are sent in small portions, have not that problem.
     """
     cdef channel *c = &client._channel
-    cdef Py_ssize_t count, limit = HEAD_START
+    cdef Py_ssize_t count, limit = client._window
     cdef bint given
+    if has_waiting(client) and record_at(client, client._next).kind == BACKGROUND:
+        limit = HEAD_START
     while True:
         count = stage(client, limit)
         if count == 0:
