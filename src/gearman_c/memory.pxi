@@ -1,6 +1,6 @@
 # Memory for large payloads. The kernel hands out fresh memory a page at a time, at the first touch,
 # and takes it back at each free() of a large block: at 3.3 us a page three copies of 20 MB were a
-# third of the time of a do(). In pages of 2 MB they are a tenth of that.
+# third of the time of a do(). In pages of 2 MB they are a sixth of that.
 
 cdef extern from *:
     """
