@@ -27,10 +27,11 @@ cdef class Submission:
         return self
 
     def __next__(self):
-        cdef Task task
+        cdef Task task = None
         if self._client is None:
             raise TypeError("submissions are made by Client.submit()")
-        task = first_done(self)
+        if not PyList_GET_SIZE(self._client._untold):   # else on_created goes first: it has raised
+            task = first_done(self)
         if task is None:
             try:
                 task = advance(self)
@@ -107,7 +108,7 @@ cdef Task advance(Submission self):
             fill(self)
         finally:
             self._filling = False
-        if self._open == 0:
+        if self._open == 0 and not PyList_GET_SIZE(client._untold):
             return None
         begin(client, FOREVER)
         try:
