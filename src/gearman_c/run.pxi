@@ -134,8 +134,12 @@ cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
 
 
 cdef int step(Client client, double deadline, size_t low_water,
-              double seconds=SLICE) except -1:
-    """One round: refill the window, send and receive for at most a slice, tell Python."""
+              double seconds=SLICE, bint goes_on=False) except -1:
+    """One round: refill the window, send and receive for at most a slice, tell Python.
+
+    goes_on: the next one follows at once. If it can begin with sending, what was acknowledged is
+    left to it to account for, behind that: the server does not wait.
+    """
     cdef channel *c = &client._channel
     cdef size_t refill_at
     cdef uint8_t kind
@@ -174,8 +178,8 @@ cdef int step(Client client, double deadline, size_t low_water,
         except errors.GearmanError:
             deliver(client)         # what came before it broke
             raise
-    if c.first_event != NULL or not can_refill(client):
-        account(client)             # else the server waits: the next step sends first
+    if not goes_on or c.first_event != NULL or not can_refill(client):
+        account(client)
     PyErr_CheckSignals()
     raise_log_error(client._settings)
     deliver(client)
