@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,17 +217,13 @@ def test_a_hundred_large_payloads(gearmand: Gearmand, run_script: RunScript) -> 
 
 def in_huge_pages() -> int:
     """Return how many megabytes of this process the kernel was told to put in huge pages."""
-    maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
-    sizes = (
-        int(sizes[0])
-        for before, after in pairwise(maps)
-        if " hg" in after.partition("\n")[0] and (sizes := re.findall(r"\nRss: +(\d+)", before))
-    )
-    return sum(sizes) // 1000
+    mapping = re.compile(r"^Rss: +(\d+) kB$.*?^VmFlags:([^\n]*)", re.MULTILINE | re.DOTALL)
+    found = mapping.findall(Path("/proc/self/smaps").read_text())
+    return sum(int(size) for size, flags in found if "hg" in flags.split()) // 1000
 
 
 @pytest.mark.skipif(
-    not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="this kernel has none"
+    not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="the kernel has no huge pages"
 )
 def test_large_results_in_huge_pages(gearmand: Gearmand, worker: RawWorker) -> None:
     """Whether it then does so is the kernel's affair."""

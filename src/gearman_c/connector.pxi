@@ -10,6 +10,8 @@ cdef class _Connector:
         self._settings = _Settings.__new__(_Settings)
         self._closed = True             # until __init__ has run
 
+    # Abstract: Client and Worker, the only ones there are, have their own.
+
     cdef int enter(self) except -1:
         """The check of every call: open, and of this process."""
         raise NotImplementedError
