@@ -12,8 +12,26 @@ if TYPE_CHECKING:
 WAIT = 0.001  # seconds that a job of the waiting ones waits, for a disk or a database say
 
 
-def drain(work: Work, *, threads: int = 1, wait: float = 0) -> int:
+def drain(work: Work) -> int:
     """gearman_c: a callable, and run(); return how many jobs were done."""
+    import gearman_c
+
+    done, size, number = 0, len(work.payload), work.number
+
+    def take(job: gearman_c.Job) -> None:
+        nonlocal done
+        done += len(job.workload) == size
+        if done == number:
+            worker.stop()
+
+    with gearman_c.Worker(work.address) as worker:
+        worker.add_function(work.function, take)
+        worker.run()
+    return done
+
+
+def drain_waiting(work: Work, *, threads: int = 1) -> int:
+    """The same with jobs that wait, in threads."""
     import gearman_c
 
     done = 0
@@ -21,8 +39,7 @@ def drain(work: Work, *, threads: int = 1, wait: float = 0) -> int:
 
     def take(job: gearman_c.Job) -> None:
         nonlocal done
-        if wait:
-            time.sleep(wait)
+        time.sleep(WAIT)
         with lock:
             done += len(job.workload) == len(work.payload)
             if done == work.number:
@@ -34,14 +51,9 @@ def drain(work: Work, *, threads: int = 1, wait: float = 0) -> int:
     return done
 
 
-def drain_waiting(work: Work) -> int:
-    """The same with jobs that wait."""
-    return drain(work, wait=WAIT)
-
-
 def drain_waiting_twice(work: Work) -> int:
     """The same with two threads."""
-    return drain(work, threads=2, wait=WAIT)
+    return drain_waiting(work, threads=2)
 
 
 def drain_pygearman(work: Work) -> int:

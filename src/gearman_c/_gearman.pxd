@@ -128,6 +128,11 @@ cdef struct staged:
     char key[40]                    # an assigned key, written out
 
 
+cdef class _Lock:
+    cdef void *lock                 # owned
+    cdef bint is_held               # G
+
+
 cdef class Task:
     cdef record rec
     cdef bytes _function            # owned
@@ -213,7 +218,7 @@ cdef class Client(_Callbacks):
     cdef list _untold               # acknowledged tasks on_created was not called with yet
     cdef object _last_function      # the name as last given, and
     cdef bytes _last_encoded        # as bytes: most tasks repeat it
-    cdef object _lock               # held by the thread that runs the client
+    cdef _Lock _lock                # owned: held by the thread that runs the client
     cdef unsigned long _runner      # that thread; 0 when nobody runs
     cdef bint _closing              # another thread waits in close()
     cdef double _progress_at        # monotonic seconds of the last progress
@@ -251,7 +256,7 @@ cdef class _Crew:
     cdef uint64_t version           # the worker's when the connections were made
     cdef tuple servers              # owned: the same
     cdef Py_ssize_t troubled        # stations that are away, or whose outage is not over
-    cdef object lock                # held by the thread that works
+    cdef _Lock lock                 # owned: held by the thread that works
     cdef unsigned long runner       # that thread
 
 
@@ -287,7 +292,7 @@ cdef class Submission:
     cdef Py_ssize_t _head
     cdef Py_ssize_t _open           # tasks made and not given out
     cdef size_t _payload            # their bytes, but for those that on_workload gives
-    cdef object _given              # a tuple with a workload that was read and not yet added
+    cdef object _given              # a workload that was read and not yet added, or NOTHING
     cdef bint _filling              # workloads is being read
     cdef uint8_t _kind
     cdef uint8_t _priority

@@ -20,7 +20,7 @@ from cpython.unicode cimport PyUnicode_FromObject
 from libc.math cimport NAN
 from libc.errno cimport EAGAIN, ENOTCONN, errno
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport free, malloc, strtoul, strtoull
+from libc.stdlib cimport free, malloc, strtoul
 from libc.string cimport memchr, memcmp, memcpy, memset, strcmp, strlen, strncmp
 
 import datetime
@@ -34,13 +34,13 @@ import threading
 import time
 import types
 import warnings
-from _thread import allocate_lock
 from . import errors
 from .enums import ClientOption, Priority, ReturnCode, TaskState, WorkerOption
 from .settings import TLS, JobStatus
 
 include "interpreter.pxi"
 include "fork.pxi"
+include "lock.pxi"
 include "check.pxi"
 include "keys.pxi"
 include "handles.pxi"

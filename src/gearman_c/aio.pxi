@@ -142,7 +142,7 @@ def _abandon(Client client, Task task) -> bool:
         # It only waits, so it can be taken away even while a thread runs the client.
         leave_queue(rec, UNCONFIRMED if rec.state == UNCONFIRMED else CANCELLED)
         return True
-    if not client._lock.acquire(False):
+    if not try_lock(client._lock):
         return False
     client._runner = PyThread_get_thread_ident()
     try:

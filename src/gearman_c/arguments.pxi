@@ -118,6 +118,9 @@ cdef double read_timeout(object timeout) except -2:
     return seconds
 
 
+cdef double FOREVER = 1e300        # a deadline that never comes
+
+
 cdef double read_deadline(object timeout) except -2:
     """Return the moment at which so many seconds are over, on the clock of now()."""
     cdef double seconds = read_timeout(timeout)

@@ -30,7 +30,7 @@ cdef class Client(_Callbacks):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self._lock = allocate_lock()
+        self._lock = _Lock()
         self._queue = []
         self._refused = []
         self._held = []
@@ -557,8 +557,11 @@ cdef class Client(_Callbacks):
             refuse_callbacks(self)
             self._closing = True
             try:
-                with self._lock:
+                take_lock(self._lock, FOREVER)
+                try:
                     shut(self)
+                finally:
+                    leave_lock(self._lock)
             finally:
                 self._closing = False
         else:

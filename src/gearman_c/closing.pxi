@@ -79,7 +79,7 @@ cdef int abandon(Client client) except -1:
     give_up(client, False)
     client._channel.pending = 0
     empty(client)
-    client._lock = allocate_lock()
+    client._lock = _Lock()
     client._runner = 0
     client._closing = False
     client._generation = generation

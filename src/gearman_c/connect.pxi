@@ -1,7 +1,6 @@
 # Finding a server that takes the connection.
 
 cdef double CONNECT_SECONDS = 4     # libgearman's own limit, where another server can be tried
-cdef double FOREVER = 1e300
 
 
 cdef object no_servers(str operation):

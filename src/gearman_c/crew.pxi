@@ -7,7 +7,7 @@ cdef class _Crew:
 
     def __cinit__(self):
         self.stations = []
-        self.lock = allocate_lock()
+        self.lock = _Lock()
 
     def __dealloc__(self):
         free(self.all)
@@ -22,8 +22,7 @@ cdef int join_crew(_Crew crew, double deadline) except -1:
     """
     if works_here(crew):
         raise errors.UsageError("the worker is at work: a callable cannot have it do other jobs")
-    if not crew.lock.acquire(False) and \
-            not crew.lock.acquire(True, min(max(deadline - now(), 0), 1e6)):
+    if not take_lock(crew.lock, deadline):
         return False
     crew.runner = PyThread_get_thread_ident()
     return True
@@ -31,8 +30,7 @@ cdef int join_crew(_Crew crew, double deadline) except -1:
 
 cdef int leave_crew(_Crew crew) except -1:
     crew.runner = 0
-    if crew.lock.locked():          # a child forked in a callable has a new one
-        crew.lock.release()
+    leave_lock(crew.lock)
     return 0
 
 
@@ -43,8 +41,11 @@ cdef bint works_here(_Crew crew):
 
 cdef int finish_crew(_Crew crew) except -1:
     """Wait until nobody works with it, and close its connections."""
-    with crew.lock:
+    take_lock(crew.lock, FOREVER)
+    try:
         disband(crew)
+    finally:
+        leave_lock(crew.lock)
     return 0
 
 
@@ -52,14 +53,14 @@ cdef int rest(_Crew crew) except -1:
     """Close its connections if nobody uses them: servers would count and wake them."""
     cdef _Station station
     cdef Py_ssize_t jobs = 0
-    if not works_here(crew) and crew.lock.acquire(False):
+    if not works_here(crew) and try_lock(crew.lock):
         try:
             for station in crew.stations:
                 jobs += station.jobs
             if jobs == 0:
                 disband(crew)
         finally:
-            crew.lock.release()
+            leave_lock(crew.lock)
     return 0
 
 
@@ -78,7 +79,7 @@ cdef int forget_crew(_Crew crew) except -1:
         abandon_station(&(<_Station> station).s)
     crew.stations = []
     crew.version = 0
-    crew.lock = allocate_lock()
+    crew.lock = _Lock()
     crew.runner = 0
     return 0
 

@@ -52,13 +52,16 @@ cdef uint8_t learn_text(const char *text, size_t length) noexcept nogil:
 
 cdef bint keep_handle(record *rec, const char *handle) noexcept nogil:
     """Give rec the handle of its job; False if memory is lacking."""
-    cdef size_t length = min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1), before
+    cdef size_t length = min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1), before, place
     cdef char *copy
     forget_handle(rec)
     before = length_before_number(handle, length)
     if before < length:
         rec.handle_text = find_text(handle, before) or learn_text(handle, before)
-        rec.handle = strtoull(handle + before, NULL, 10)
+        # strtoull() reads a locale first: 164 of a task's 6,300 instructions.
+        rec.handle = 0
+        for place in range(before, length):
+            rec.handle = 10 * rec.handle + <uint64_t> (handle[place] - c"0")
     if rec.handle_text == NO_HANDLE:
         copy = <char *> malloc(length + 1)
         if copy == NULL:

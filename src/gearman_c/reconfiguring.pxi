@@ -13,7 +13,7 @@ cdef class _Reconfigured:
         cdef Client client = self.client
         enter(client)
         refuse_callbacks(client)
-        client._lock.acquire()
+        take_lock(client._lock, FOREVER)
         # What is dropped with the old settings may have a __del__() that calls the client.
         client._runner = PyThread_get_thread_ident()
         try:

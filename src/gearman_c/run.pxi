@@ -31,8 +31,7 @@ cdef int begin(Client client, double deadline) except -1:
     """Become the thread that runs the client."""
     enter(client)
     refuse_callbacks(client)
-    if not client._lock.acquire(False) and \
-            not client._lock.acquire(True, min(max(deadline - now(), 0), 1e6)):
+    if not take_lock(client._lock, deadline):
         raise errors.WaitTimeoutError("another thread was still running the client",
                                       code=ReturnCode.TIMEOUT, operation="run_tasks")
     client._runner = PyThread_get_thread_ident()
@@ -56,8 +55,7 @@ cdef int begin(Client client, double deadline) except -1:
 
 cdef int release(Client client) except -1:
     client._runner = 0
-    if client._lock.locked():       # a child forked in a callback has a new one
-        client._lock.release()
+    leave_lock(client._lock)
     return 0
 
 
@@ -112,13 +110,12 @@ cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
 
     Background tasks go out in two parts: the server works on the first while libgearman is given
     the rest, which costs half a microsecond a task. Without that it stood still, 4.3 us a task, not
-    3.9. Foreground tasks, which are sent in small portions, have not that problem.
+    3.9. Foreground tasks, whose portions are small, are left to pump() to send.
     """
     cdef channel *c = &client._channel
-    cdef Py_ssize_t count, limit = client._window
+    cdef bint goes_ahead = record_at(client, client._next).kind == BACKGROUND
+    cdef Py_ssize_t count, limit = HEAD_START if goes_ahead else client._window
     cdef bint given
-    if has_waiting(client) and record_at(client, client._next).kind == BACKGROUND:
-        limit = HEAD_START
     while True:
         count = stage(client, limit)
         if count == 0:
@@ -126,7 +123,7 @@ cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
         with nogil:
             rc[0] = give(c, client._staged, count)
             given = rc[0] == lib.GEARMAN_SUCCESS
-            if given:
+            if given and goes_ahead:
                 rc[0] = send_off(c)
         if rc[0] != lib.GEARMAN_SUCCESS or limit != HEAD_START or not has_sent_all(c):
             return given

@@ -1,6 +1,7 @@
 # Submission: tasks made from an iterable while earlier ones are on their way.
 
 cdef double FILL_SECONDS = 0.01     # a slow iterable does not hold back what it has given
+cdef object NOTHING = object()
 
 
 @cython.auto_pickle(False)
@@ -56,6 +57,7 @@ cdef Submission make_submission(Client client, uint8_t kind, object function, ob
     self._function = encode_function(client, function)
     self._workloads = iter(workloads)
     self._tasks = []
+    self._given = NOTHING
     self._kind = kind
     self._priority = read_priority(priority)
     return self
@@ -148,21 +150,21 @@ cdef int fill(Submission self) except -1:
     self._head = 0
     until = roughly_now() + FILL_SECONDS
     while has_room(self):
-        if self._given is None:
+        if self._given is NOTHING:
             try:
-                self._given = (next(self._workloads),)
+                self._given = next(self._workloads)
             except StopIteration:
                 self._workloads = None
                 break
-        workload = self._given[0]
+        workload = self._given
         try:
             task = add(client, self._kind, self._function, workload,
                        None if self._unique is None else self._unique(workload), None,
                        self._priority)
         except (TypeError, ValueError):
-            self._given = None      # it never will be accepted; any other error is not its fault
+            self._given = NOTHING   # it never will be accepted; any other error is not its fault
             raise
-        self._given = None
+        self._given = NOTHING
         if self._kind == BACKGROUND:
             self._tasks.append(task)
         else:

@@ -14,9 +14,10 @@ cdef int perform(Worker worker, Job job, _Crew crew) except -1:
     try:
         try:
             result = entry[0](job)
-            if type(result) is not bytes:
+            if result is None:
+                result = b""
+            elif type(result) is not bytes:
                 result = read_result(job, result)
-            result = freeze_workload(result)
         except errors.JobFailed as error:
             end_job(job, "failed", str(error), False)
         except Exception as error:
