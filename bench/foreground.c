@@ -24,7 +24,7 @@
 #include "raw.h"
 
 enum {
-  WINDOW = 500,                /* tasks in flight at most, as gearman_c */
+  WINDOW = 700,                /* tasks in flight at most, as gearman_c */
   REFILL_AT = WINDOW - WINDOW / 8,   /* c-foreground adds when so few are left: no worker waits */
   RAW_WINDOW = 4,              /* best for large ones; more only lie about in the server's memory */
 };

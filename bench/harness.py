@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import repeat
 from pathlib import Path
@@ -60,11 +60,16 @@ def run_once(participant: str, workload: Workload, programs: Path) -> Measuremen
         program = [programs / C_PROGRAMS[participant]]
     count = workload.count_of(participant)
     kind = workload.worker_of(participant)
-    with Gearmand(arguments=SERVER_ARGUMENTS) as server:
+    own, others = share_processors(workload.apart)
+    with ExitStack() as stack:
+        with on_processors(others):
+            server = stack.enter_context(Gearmand(arguments=SERVER_ARGUMENTS))
+            if workload.queued:
+                fill_queue(server, count, workload.size)
+            if kind:
+                stack.enter_context(run_worker(kind, server, workload.size, programs))
         numbers = (server.port, FUNCTION, count, workload.size)
-        if workload.queued:
-            fill_queue(server, count, workload.size)
-        with run_worker(kind, server, workload.size, programs) if kind else nullcontext():
+        with on_processors(own):
             process = subprocess.run(
                 [*program, participant, server.host, *map(str, numbers)],
                 capture_output=True,
@@ -81,6 +86,29 @@ def run_once(participant: str, workload: Workload, programs: Path) -> Measuremen
     if held != (0 if kind or workload.queued else measured["acknowledged"]):
         raise RuntimeError(f"{participant}, {workload.name}: the server holds {held} of {count}")
     return measured
+
+
+def share_processors(apart: bool) -> tuple[set[int], set[int]]:
+    """Return the processors of a participant, and those of server and worker; empty: wherever."""
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if not apart or len(available) < 2:
+        return set(), set()
+    own = {max(available)}
+    return own, available - own
+
+
+@contextmanager
+def on_processors(numbers: set[int]) -> Iterator[None]:
+    """Have what is started here run on these processors (Linux)."""
+    if not numbers:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, numbers)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def fill_queue(server: Gearmand, count: int, size: int) -> None:

@@ -37,6 +37,7 @@ class Workload:
     worker: which worker gives the payloads back: a kind of worker.c, or "gearman_c" (worker.py);
         None: there is none. workers: another one for some participants.
     queued: whether the jobs lie in the queue before, and the participants are workers.
+    apart: whether the participant has a processor of its own, and server and worker the others.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Workload:
     worker: str | None = None
     workers: Mapping[str, str] = field(default_factory=dict)
     queued: bool = False
+    apart: bool = False
 
     def count_of(self, participant: str) -> int:
         """Return how many tasks this participant submits."""
@@ -100,7 +102,8 @@ BACKGROUND = (
 
 FOREGROUND = (
     Workload("10,000 results", 10_000, 100, dict.fromkeys(_RESULTS, 9), worker="tuned"),
-    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
+    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 15), worker="tuned", apart=True),
+    Workload("5,000 round trips, not apart", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
     Workload(
         "1 MB results",
         20,
@@ -134,7 +137,15 @@ WORKER = (
         "20,000 jobs",
         20_000,
         100,
-        dict.fromkeys(("c-worker", "gearman_c-worker"), 9) | {"pygearman-worker": 3},
+        dict.fromkeys(("c-worker", "gearman_c-worker"), 15) | {"pygearman-worker": 3},
+        queued=True,
+        apart=True,
+    ),
+    Workload(
+        "20,000 jobs, not apart",
+        20_000,
+        100,
+        dict.fromkeys(("c-worker", "gearman_c-worker"), 9),
         queued=True,
     ),
     Workload(
@@ -146,6 +157,14 @@ WORKER = (
     ),
     Workload(
         "5,000 round trips, both ends",
+        5_000,
+        100,
+        dict.fromkeys(("c-do", "gearman_c-do"), 15),
+        workers=_ENDS,
+        apart=True,
+    ),
+    Workload(
+        "5,000 round trips, both ends, not apart",
         5_000,
         100,
         dict.fromkeys(("c-do", "gearman_c-do"), 9),
@@ -189,6 +208,7 @@ TARGETS = (
     Target("10,000 results", "gearman_c-foreground", "c-foreground", 0.9),
     Target("10,000 results", "gearman_c-submit-foreground", "c-foreground", None),
     Target("5,000 round trips", "gearman_c-do", "c-do", 0.9),
+    Target("5,000 round trips, not apart", "gearman_c-do", "c-do", None),
     Target("1 MB results", "gearman_c-foreground", "raw-foreground", 0.5),
     Target("1 MB results", "gearman_c-foreground", "raw-do", None),
     Target("1 MB results", "gearman_c-do", "raw-do", 0.5),
@@ -201,10 +221,12 @@ TARGETS = (
     Target("1 MB, worker untuned", "gearman_c-do", "c-do-untuned", None),
     Target("20,000 jobs", "gearman_c-worker", "c-worker", 0.9),
     Target("20,000 jobs", "gearman_c-worker", "pygearman-worker", 3),
+    Target("20,000 jobs, not apart", "gearman_c-worker", "c-worker", None),
     Target(
         "2,000 jobs that wait 1 ms", "gearman_c-worker-2-threads", "gearman_c-worker-waiting", 1.5
     ),
     Target("5,000 round trips, both ends", "gearman_c-do", "c-do", 0.9),
+    Target("5,000 round trips, both ends, not apart", "gearman_c-do", "c-do", None),
     Target("1 MB, both ends", "gearman_c-do", "c-do", None),
     Target("1 MB, both ends", "gearman_c-do", "c-do-untuned", 100),
 )

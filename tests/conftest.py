@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ stderr_key = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     # pytest captures descriptor 2 while a test runs; this copy stays what it is.
     config.stash[stderr_key] = os.dup(2)
+    # A shell starts what is in its background deaf to Ctrl-C, and so are the programs of the tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The entry point has loaded it, unless pytest was told not to look for entry points.
     plugin = importlib.import_module("gearman_c.testing.plugin")
     if not config.pluginmanager.is_registered(plugin):

@@ -17,6 +17,8 @@ from fix_tasks import wait_for
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text()
 
+ATTEMPTS = 3  # one that strikes when all is acknowledged and nothing under way is told to nobody
+
 LOST = {"ConnectionFailedError"}
 LATE = {"WaitTimeoutError"}
 NOTHING: set[str] = set()
@@ -69,13 +71,17 @@ EXPECTED = {
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_fault(fault: Fault, kind: Callable[[Scene, Fault], Outcome]) -> None:
     expected = EXPECTED[fault.name][kind.__name__]
-    with fault.scene() as scene:
-        scene.strike_with(fault)
-        outcome = kind(scene, fault)
-        assert scene.has_struck
-        wait_for(lambda: len(scene.done) == COUNT)
-        doubled = {number for number, count in scene.done.items() if count > 1}
-        assert doubled <= outcome.unconfirmed | scene.in_hand
+    outcome = Outcome()
+    for _ in range(ATTEMPTS):
+        with fault.scene() as scene:
+            scene.strike_with(fault)
+            outcome = kind(scene, fault)
+            assert scene.has_struck
+            wait_for(lambda: len(scene.done) == COUNT)
+            doubled = {number for number, count in scene.done.items() if count > 1}
+            assert doubled <= outcome.unconfirmed | scene.in_hand
+        if outcome.raised or not expected:
+            break
     assert bool(outcome.raised) == bool(expected)
     assert outcome.raised <= expected
     if not expected:

@@ -52,7 +52,8 @@ cdef uint8_t learn_text(const char *text, size_t length) noexcept nogil:
 
 cdef bint keep_handle(record *rec, const char *handle) noexcept nogil:
     """Give rec the handle of its job; False if memory is lacking."""
-    cdef size_t length = min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1), before, place
+    cdef size_t length = min(strlen(handle), <size_t> lib.GEARMAN_JOB_HANDLE_SIZE - 1)
+    cdef size_t before, place
     cdef char *copy
     forget_handle(rec)
     before = length_before_number(handle, length)
