@@ -139,14 +139,6 @@ WORKER = (
         100,
         dict.fromkeys(("c-worker", "gearman_c-worker"), 15) | {"pygearman-worker": 3},
         queued=True,
-        apart=True,
-    ),
-    Workload(
-        "20,000 jobs, not apart",
-        20_000,
-        100,
-        dict.fromkeys(("c-worker", "gearman_c-worker"), 9),
-        queued=True,
     ),
     Workload(
         "2,000 jobs that wait 1 ms",
@@ -221,7 +213,6 @@ TARGETS = (
     Target("1 MB, worker untuned", "gearman_c-do", "c-do-untuned", None),
     Target("20,000 jobs", "gearman_c-worker", "c-worker", 0.9),
     Target("20,000 jobs", "gearman_c-worker", "pygearman-worker", 3),
-    Target("20,000 jobs, not apart", "gearman_c-worker", "c-worker", None),
     Target(
         "2,000 jobs that wait 1 ms", "gearman_c-worker-2-threads", "gearman_c-worker-waiting", 1.5
     ),
