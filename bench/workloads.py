@@ -18,6 +18,7 @@ RAW_WORKER = ("raw-foreground", "raw-do")  # without libgearman at either end
 # Neighbours here are neighbours in time: those that are compared closely stand together.
 _SLOW = ("c-manual", "pygearman", "pygearman-bulks")
 _FAST = ("c-chunks", "raw", "gearman_c-submit", "c-window", "gearman_c")
+_NEAR = ("gearman_c-submit", "c-window", "gearman_c")
 _LARGE = ("raw", "gearman_c", "c-window")
 _RESULTS = ("c-foreground", "gearman_c-foreground", "gearman_c-submit-foreground")
 _DO = ("c-do", "gearman_c-do")
@@ -91,6 +92,14 @@ BACKGROUND = (
         {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 15),
         in_quick=False,
     ),
+    Workload(
+        "200,000 tasks, apart",
+        200_000,
+        100,
+        dict.fromkeys(_NEAR, 15),
+        in_quick=False,
+        apart=True,
+    ),
     Workload("1,000,000 tasks", 1_000_000, 100, dict.fromkeys(_FAST, 5), in_quick=False),
     # libgearman's own socket moves 2 MB/s when payloads are large: a few tasks tell its rate.
     Workload("10 KB", 20_000, 10_000, dict.fromkeys(_LARGE, 5)),
@@ -102,8 +111,10 @@ BACKGROUND = (
 
 FOREGROUND = (
     Workload("10,000 results", 10_000, 100, dict.fromkeys(_RESULTS, 9), worker="tuned"),
-    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 15), worker="tuned", apart=True),
-    Workload("5,000 round trips, not apart", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
+    Workload(
+        "5,000 round trips, apart", 5_000, 100, dict.fromkeys(_DO, 15), worker="tuned", apart=True
+    ),
+    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
     Workload(
         "1 MB results",
         20,
@@ -148,7 +159,7 @@ WORKER = (
         queued=True,
     ),
     Workload(
-        "5,000 round trips, both ends",
+        "5,000 round trips, both ends, apart",
         5_000,
         100,
         dict.fromkeys(("c-do", "gearman_c-do"), 15),
@@ -156,7 +167,7 @@ WORKER = (
         apart=True,
     ),
     Workload(
-        "5,000 round trips, both ends, not apart",
+        "5,000 round trips, both ends",
         5_000,
         100,
         dict.fromkeys(("c-do", "gearman_c-do"), 9),
@@ -188,6 +199,8 @@ TARGETS = (
     Target("200,000 tasks", "gearman_c", "c-window", 0.85),
     Target("200,000 tasks", "gearman_c-submit", "c-window", 0.95),
     Target("200,000 tasks", "gearman_c", "raw", None),
+    Target("200,000 tasks, apart", "gearman_c", "c-window", 0.85),
+    Target("200,000 tasks, apart", "gearman_c-submit", "c-window", 0.95),
     Target("1,000,000 tasks", "gearman_c", "c-window", None),
     Target("1,000,000 tasks", "gearman_c-submit", "c-window", None),
     Target("10 KB", "gearman_c", "c-window", 1),
@@ -199,8 +212,8 @@ TARGETS = (
     Target("20 MB", "gearman_c", "c-window", None),
     Target("10,000 results", "gearman_c-foreground", "c-foreground", 0.9),
     Target("10,000 results", "gearman_c-submit-foreground", "c-foreground", None),
-    Target("5,000 round trips", "gearman_c-do", "c-do", 0.9),
-    Target("5,000 round trips, not apart", "gearman_c-do", "c-do", None),
+    Target("5,000 round trips, apart", "gearman_c-do", "c-do", 0.9),
+    Target("5,000 round trips", "gearman_c-do", "c-do", None),
     Target("1 MB results", "gearman_c-foreground", "raw-foreground", 0.5),
     Target("1 MB results", "gearman_c-foreground", "raw-do", None),
     Target("1 MB results", "gearman_c-do", "raw-do", 0.5),
@@ -216,8 +229,8 @@ TARGETS = (
     Target(
         "2,000 jobs that wait 1 ms", "gearman_c-worker-2-threads", "gearman_c-worker-waiting", 1.5
     ),
-    Target("5,000 round trips, both ends", "gearman_c-do", "c-do", 0.9),
-    Target("5,000 round trips, both ends, not apart", "gearman_c-do", "c-do", None),
+    Target("5,000 round trips, both ends, apart", "gearman_c-do", "c-do", 0.9),
+    Target("5,000 round trips, both ends", "gearman_c-do", "c-do", None),
     Target("1 MB, both ends", "gearman_c-do", "c-do", None),
     Target("1 MB, both ends", "gearman_c-do", "c-do-untuned", 100),
 )
