@@ -128,8 +128,9 @@ cdef struct staged:
     char key[40]                    # an assigned key, written out
 
 
+# Held by the thread that runs a client, or works with a crew (lock.pxi).
 cdef class _Lock:
-    cdef void *lock                 # owned
+    cdef void *lock                 # owned: a PyThread_type_lock
     cdef bint is_held               # G
 
 

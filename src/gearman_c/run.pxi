@@ -113,7 +113,8 @@ cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
     3.9. Foreground tasks, whose portions are small, are left to pump() to send.
     """
     cdef channel *c = &client._channel
-    cdef bint goes_ahead = record_at(client, client._next).kind == BACKGROUND
+    cdef bint goes_ahead = has_waiting(client) and \
+        record_at(client, client._next).kind == BACKGROUND
     cdef Py_ssize_t count, limit = HEAD_START if goes_ahead else client._window
     cdef bint given
     while True:
