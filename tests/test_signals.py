@@ -125,7 +125,7 @@ def test_interrupted_while_connecting(gearmand: Gearmand) -> None:
         gearmand.pause()
         with Script(CONNECT, gearmand.address) as child:
             assert child.read() == "running"
-            wait_for(lambda: polls(child.process.pid))
+            wait_for(lambda: waits_for("poll", child.process.pid))
             start = time.monotonic()
             child.send_signal(signal.SIGINT)
             assert child.read() == "KeyboardInterrupt 100"
@@ -156,10 +156,69 @@ client.close()
 """
 
 
-def polls(pid: int) -> bool:
-    """Whether the process waits in the kernel for a socket (or a pipe)."""
+def waits_for(what: str, pid: int) -> bool:
+    """Whether the main thread waits in the kernel for a socket ("poll") or a lock ("futex")."""
     with open(f"/proc/{pid}/wchan") as wchan:
-        return "poll" in wchan.read()
+        return what in wchan.read()
+
+
+def test_interrupted_while_another_thread_runs(gearmand: Gearmand) -> None:
+    """A timer does not keep it from its timeout, and Ctrl-C ends it."""
+
+    def attempt() -> float:
+        with Script(HELD, gearmand.address) as child:
+            words = child.read().split()
+            assert words[0] == "WaitTimeoutError"
+            assert float(words[1]) >= 0.4
+            assert int(words[2]) >= 2  # calls of the timer's handler
+            assert child.read() == "waiting"
+            wait_for(lambda: waits_for("futex", child.process.pid))
+            start = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            assert child.read() == "KeyboardInterrupt 1"
+            took = time.monotonic() - start
+            assert child.read() == "finished 0"
+        check_all_there(gearmand, 2)
+        return max(took, float(words[1]) - 0.5)
+
+    until_quick(attempt, 0.5)
+
+
+HELD = f"""{PROLOGUE}
+import threading
+inside, gate = threading.Event(), threading.Event()
+calls = 0
+
+def handler(number, frame):
+    global calls
+    calls += 1
+
+def hold(task):
+    inside.set()
+    gate.wait()
+
+client.on_created = hold
+client.add_task_background("f", b"0:")
+runner = threading.Thread(target=client.run_tasks)
+runner.start()
+inside.wait()
+client.add_task_background("f", b"1:")
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+start = time.monotonic()
+try:
+    client.run_tasks(timeout=0.5)
+except WaitTimeoutError as error:
+    print(type(error).__name__, time.monotonic() - start, calls)
+signal.setitimer(signal.ITIMER_REAL, 0)
+try:
+    print("waiting")
+    client.run_tasks()
+except KeyboardInterrupt:
+    print("KeyboardInterrupt", client.pending)
+gate.set()
+runner.join()
+{EPILOGUE}"""
 
 
 def test_many_interrupts(gearmand: Gearmand) -> None:
