@@ -177,6 +177,23 @@ def test_signals(gearmand: Gearmand, number: signal.Signals, threads: int) -> No
     assert gearmand.status()["f"].total == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_signal_to_another_thread(gearmand: Gearmand, threads: int) -> None:
+    """As the system may deliver it; or it comes just before the main thread begins to wait."""
+    with Script(ELSEWHERE + SCRIPT, gearmand.address, threads) as script:
+        assert script.read() == "ready"
+        wait_for(lambda: gearmand.status().get("f") and gearmand.status()["f"].available_workers)
+        script.send_signal(signal.SIGTERM)
+        assert script.read() == "stopped"
+
+
+ELSEWHERE = """
+import signal, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # here, and in threads made from now on
+"""
+
+
 def test_second_signal(gearmand: Gearmand) -> None:
     """It does not wait: the job goes back into the queue."""
     with Client(gearmand.address) as client, Script(SCRIPT, gearmand.address, 1) as script:

@@ -41,18 +41,19 @@ cdef bint take_lock(_Lock lock, double deadline) except -1:
     """
     cdef PyLockStatus status
     cdef double seconds
-    if try_lock(lock):
-        return True
-    while True:
-        seconds = min(deadline - now(), 1e6)
+    while not try_lock(lock):
+        seconds = deadline - now()
         if seconds <= 0:
             return False
+        # In slices: a signal that comes just before the wait, or to another thread, does not end it.
         with nogil:
-            status = PyThread_acquire_lock_timed(lock.lock, <long long> (seconds * 1e6), 1)
+            status = PyThread_acquire_lock_timed(
+                lock.lock, <long long> (min(seconds, SLICE) * 1e6), 1)
         if status == PY_LOCK_ACQUIRED:
             lock.is_held = True
             return True
         PyErr_CheckSignals()
+    return True
 
 
 cdef void leave_lock(_Lock lock) noexcept:
