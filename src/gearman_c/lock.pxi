@@ -45,7 +45,7 @@ cdef bint take_lock(_Lock lock, double deadline) except -1:
         seconds = deadline - now()
         if seconds <= 0:
             return False
-        # In slices: a signal that comes just before the wait, or to another thread, does not end it.
+        # In slices: a signal just before the wait, or to another thread, does not end it.
         with nogil:
             status = PyThread_acquire_lock_timed(
                 lock.lock, <long long> (min(seconds, SLICE) * 1e6), 1)
