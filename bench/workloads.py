@@ -162,7 +162,7 @@ WORKER = (
         "5,000 round trips, both ends, apart",
         5_000,
         100,
-        dict.fromkeys(("c-do", "gearman_c-do"), 15),
+        dict.fromkeys(_DO, 15),
         workers=_ENDS,
         apart=True,
     ),
@@ -170,7 +170,7 @@ WORKER = (
         "5,000 round trips, both ends",
         5_000,
         100,
-        dict.fromkeys(("c-do", "gearman_c-do"), 9),
+        dict.fromkeys(_DO, 9),
         workers=_ENDS,
     ),
     Workload(
@@ -213,7 +213,7 @@ TARGETS = (
     Target("10,000 results", "gearman_c-foreground", "c-foreground", 0.9),
     Target("10,000 results", "gearman_c-submit-foreground", "c-foreground", None),
     Target("5,000 round trips, apart", "gearman_c-do", "c-do", 0.9),
-    Target("5,000 round trips", "gearman_c-do", "c-do", None),
+    Target("5,000 round trips", "gearman_c-do", "c-do", 0.9),
     Target("1 MB results", "gearman_c-foreground", "raw-foreground", 0.5),
     Target("1 MB results", "gearman_c-foreground", "raw-do", None),
     Target("1 MB results", "gearman_c-do", "raw-do", 0.5),
@@ -230,7 +230,7 @@ TARGETS = (
         "2,000 jobs that wait 1 ms", "gearman_c-worker-2-threads", "gearman_c-worker-waiting", 1.5
     ),
     Target("5,000 round trips, both ends, apart", "gearman_c-do", "c-do", 0.9),
-    Target("5,000 round trips, both ends", "gearman_c-do", "c-do", None),
+    Target("5,000 round trips, both ends", "gearman_c-do", "c-do", 0.9),
     Target("1 MB, both ends", "gearman_c-do", "c-do", None),
     Target("1 MB, both ends", "gearman_c-do", "c-do-untuned", 100),
 )

@@ -1,4 +1,4 @@
-"""Fixtures of servers beyond the plugin's `gearmand`."""
+"""Fixtures of servers beyond the plugin's `gearmand`, and a client of that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gearman_c import Client
 from gearman_c.testing import Gearmand
 
 
@@ -22,3 +23,9 @@ def shared_gearmand() -> Iterator[Gearmand]:
     """One server for all the tests of a file, which leave jobs behind."""
     with Gearmand() as server:
         yield server
+
+
+@pytest.fixture
+def client(gearmand: Gearmand) -> Iterator[Client]:
+    with Client(gearmand.address, timeout=60) as opened:
+        yield opened

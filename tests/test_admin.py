@@ -45,12 +45,6 @@ def only(admin: Admin) -> WorkerStatus:
     return own
 
 
-@pytest.fixture
-def client(gearmand: Gearmand) -> Iterator[Client]:
-    with Client(gearmand.address, timeout=60) as opened:
-        yield opened
-
-
 # Questions
 
 

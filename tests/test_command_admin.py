@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
-import pytest
 from fix_cli import cli, complaint, shown
 from fix_tasks import wait_for
 from fix_worker import RawWorker, keep
 
 from gearman_c import Client
 from gearman_c.testing import Gearmand, drain, unused_port
-
-
-@pytest.fixture
-def client(gearmand: Gearmand) -> Iterator[Client]:
-    with Client(gearmand.address, timeout=60) as opened:
-        yield opened
-
 
 # admin
 

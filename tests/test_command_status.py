@@ -8,10 +8,9 @@ import pty
 import signal
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
-import pytest
 from fix_cli import CLI, Start, is_running, shown
 from fix_command import end, environment, read_line
 from fix_tasks import wait_for
@@ -21,12 +20,6 @@ from gearman_c import Client
 from gearman_c.testing import Gearmand
 
 HEADINGS = ["Server", "Function", "Jobs", "Running", "Workers"]
-
-
-@pytest.fixture
-def client(gearmand: Gearmand) -> Iterator[Client]:
-    with Client(gearmand.address, timeout=60) as opened:
-        yield opened
 
 
 def cells(text: str) -> list[list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,6 @@ number = 5
 """
 # Tells that it has begun, and ends when the file named by its input is there.
 WAIT = 'read -r path; : > "$path.begun"; while [ ! -e "$path" ]; do sleep 0.01; done; echo done'
-
-
-@pytest.fixture
-def client(gearmand: Gearmand) -> Iterator[Client]:
-    with Client(gearmand.address, timeout=60) as opened:
-        yield opened
 
 
 @pytest.fixture
