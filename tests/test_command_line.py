@@ -56,6 +56,13 @@ def test_refused_connection() -> None:
     assert "; 0 tasks acknowledged, 2 read and not submitted; start gearmand there" in message
 
 
+def test_account_has_lines_that_no_task_was_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(joined(numbered(5_000)))  # read at once, and more than a client takes ahead
+    message = refusal("f", str(path), "--server", f"127.0.0.1:{unused_port()}")
+    assert "; 0 tasks acknowledged, 5000 read and not submitted; " in message
+
+
 def test_server_without_answer(gearmand: Gearmand) -> None:
     gearmand.pause()
     message = refusal("f", "--server", gearmand.address, "--timeout", "0.3", data=b"x\n")

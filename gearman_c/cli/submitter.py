@@ -103,6 +103,7 @@ class Submitter:
         self._bar = bar
         self._verbose = verbose
         self._submission: Submission | None = None
+        self._read = 0  # how many lines came, also those that no submission has asked for yet
         self._done = 0  # how many tasks the submissions gave out with a handle
         self._refused = 0  # how many of the tasks that they gave out have no handle
         self._done_before = -1  # at the last failure
@@ -142,13 +143,14 @@ class Submitter:
                 self._handles.flush()
         known = sum(task.is_known for task in rest)
         unconfirmed = sum(isinstance(task.error, UnconfirmedError) for task in rest)
-        unsent = self._refused + len(rest) - known - unconfirmed
-        self._bar.show(self._done + known, self._lines.part_read)
+        acknowledged = self._done + known
+        self._bar.show(acknowledged, self._lines.part_read)
         self._bar.close()
-        return Account(self._done + known, unconfirmed, unsent)
+        return Account(acknowledged, unconfirmed, self._read - acknowledged - unconfirmed)
 
     def _workloads(self) -> Iterator[bytes]:
         for lines in self._lines.burst():
+            self._read += len(lines)
             yield from lines
             self._bar.show(self._done, self._lines.part_read)
 
