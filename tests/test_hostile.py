@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -107,6 +108,35 @@ def test_of_a_background_job(kind: int) -> None:
         finish(task, client)
     assert background.state is TaskState.CREATED
     assert task.result() == b"right"
+
+
+@pytest.mark.parametrize("strange", [(COMPLETE, b"\0x"), (FAIL, b""), (EXCEPTION, b"\0x")])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_end_of_a_job_that_is_not_created(strange: tuple[int, bytes], count: int) -> None:
+    """Libgearman lets go of a task that is in no turn, with batches before and behind it."""
+    sent = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        answer_status(connection)
+        for _ in range(9):
+            read_packet(connection)
+        assert sent.wait(60)
+        answers = [strange] * count + [(CREATED, b"H:a:%d" % number) for number in range(9)]
+        connection.sendall(b"".join(reply(*packet) for packet in answers))
+        connection.recv(1)
+
+    with Impostor(behave) as impostor, Client(impostor.address) as client:
+        tasks = []
+        for _ in range(3):
+            tasks += [client.add_task_background("f") for _ in range(3)]
+            with pytest.raises(WaitTimeoutError):
+                client.run_tasks(timeout=0.01)
+        sent.set()
+        with pytest.raises(ProtocolError):
+            client.run_tasks(timeout=30)
+        done = [task for task in tasks if task.state is TaskState.CREATED]
+        assert [task.job_handle for task in done] == [f"H:a:{n}" for n in range(len(done))]
+        assert {task.state for task in tasks} - {TaskState.CREATED} == {TaskState.UNCONFIRMED}
 
 
 @pytest.mark.parametrize("end", [COMPLETE, FAIL, EXCEPTION])

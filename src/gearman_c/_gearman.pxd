@@ -58,6 +58,16 @@ cdef struct settings:
     lib.gearman_verbose_t verbosity
 
 
+cdef enum:
+    BATCHES = 16                    # that may be in flight and are told apart
+
+
+# Tasks that libgearman was given at a time (shortcut.pxi).
+cdef struct batch:
+    lib.gearman_task_st *last       # R borrowed from libgearman: the one that is sent last
+    size_t left                     # R how many are not answered; never 0
+
+
 # The C half of a Client, embedded in it: one server connection and what is on it.
 cdef struct channel:
     lib.gearman_client_st *client   # R owned: exactly one server; NULL while not connected
@@ -70,6 +80,15 @@ cdef struct channel:
     bint tells_exceptions           # R   and whether it was; see needs_exceptions() in run.pxi
     bint violated                   # R libgearman ended a task that it had no reason to end
     uint64_t acknowledged           # R packets since the client was made; tells progress
+    batch[BATCHES] batches          # R a ring; see shortcut.pxi
+    size_t oldest                   # R the place in it of the batch that was given first
+    size_t batch_count              # R how many are in it; with less than two there is no short way
+    bint is_mixed                   # R libgearman's list may hold other tasks than theirs
+    lib.gearman_task_st *newest     # R borrowed, as the next: valid while there are two batches
+    lib.gearman_task_st *last_given     # R the task of the newest batch that is sent last
+    bint is_sent                    # R that one is sent whole, and so all
+    void *true_newest               # R what the newest shows when the list is not shortened, as it
+    #   is now; NULL: it is not
     event *first_event              # R owned: what came and Python has not seen, oldest first
     event *last_event               # R borrowed: the end of that list
     size_t pending                  # G tasks added and not done

@@ -53,6 +53,7 @@ include "events.pxi"
 include "settings.pxi"
 include "connector.pxi"
 include "reconfiguring.pxi"
+include "shortcut.pxi"
 include "channel.pxi"
 include "pump.pxi"
 include "results.pxi"
@@ -92,3 +93,8 @@ def libgearman_version() -> str:
 def _open_channels() -> int:
     """Return how many C clients this process has made and not freed."""
     return open_channels
+
+
+def _has_shortcut() -> bool:
+    """Return whether the way to an acknowledged task is short, however many came later."""
+    return has_shortcut or not newest_first

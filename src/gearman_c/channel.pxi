@@ -31,10 +31,6 @@ cdef long open_channels = 0
 # What every C client is cloned from: non-blocking, frees finished tasks, knows our callbacks.
 cdef lib.gearman_client_st *template = NULL
 
-# Whether libgearman puts a new task at the head of its list (1.1.x), not at the tail (2.0.0).
-cdef bint newest_first = False
-
-
 cdef inline double now() noexcept nogil:
     cdef timespec moment
     clock_gettime(CLOCK_MONOTONIC, &moment)
@@ -75,6 +71,7 @@ cdef lib.gearman_return_t created(lib.gearman_task_st *task) noexcept nogil:
     rec.task = NULL
     rec.queued.in_flight -= 1
     rec.queued.bytes_in_flight -= rec.size
+    leave_batch(rec.queued)
     return lib.GEARMAN_SUCCESS
 
 
@@ -90,6 +87,8 @@ cdef void freed(lib.gearman_task_st *task, void *context) noexcept nogil:
     elif rec != NULL and rec.task != NULL:
         rec.task = NULL
         rec.queued.violated = True
+        straighten(rec.queued)      # it may have been the end of a batch
+        rec.queued.batch_count = 0
 
 
 cdef lib.gearman_return_t add_marker(channel *c) noexcept nogil:
@@ -168,25 +167,15 @@ cdef void forget_channel(channel *c) noexcept nogil:
     c.in_flight = 0
     c.bytes_in_flight = 0
     c.markers = 0
+    c.batch_count = 0
     c.tells_exceptions = False
     c.violated = False
 
 
-# Which of the two tasks of the probe below was freed first, that is, stood at the list's head.
-cdef int first_freed = 0
-
-cdef void note_first(lib.gearman_task_st *task, void *context) noexcept nogil:
-    global first_freed
-    if first_freed == 0:
-        first_freed = 1 if (<char *> context)[0] == c"1" else 2
-
-
 cdef int make_template() except -1:
-    """Make the template, and find out the order of libgearman's list without any I/O."""
-    global template, newest_first
+    """Make the template, and find out the order of libgearman's list."""
+    global template
     cdef bytes servers = None
-    cdef lib.gearman_return_t rc
-    cdef lib.gearman_client_st *probe
     # gearman_client_create() adds, and looks up, the servers of this variable; the binding does
     # that itself. Only here, at import, as os.environ would do it.
     if getenv("GEARMAN_SERVERS") != NULL:
@@ -199,14 +188,8 @@ cdef int make_template() except -1:
         raise MemoryError()
     lib.gearman_client_add_options(template, lib.GEARMAN_CLIENT_NON_BLOCKING)
     lib.gearman_client_add_options(template, lib.GEARMAN_CLIENT_FREE_TASKS)
-    probe = lib.gearman_client_clone(NULL, template)
-    if probe == NULL:
+    if not learn_order(template):
         raise MemoryError()
-    lib.gearman_client_set_task_context_free_fn(probe, note_first)
-    lib.gearman_client_add_task_background(probe, NULL, <char *> "1", "f", "1", NULL, 0, &rc)
-    lib.gearman_client_add_task_background(probe, NULL, <char *> "2", "f", "2", NULL, 0, &rc)
-    lib.gearman_client_free(probe)
-    newest_first = first_freed == 2
     lib.gearman_client_set_created_fn(template, created)
     lib.gearman_client_set_data_fn(template, note_data)
     lib.gearman_client_set_warning_fn(template, note_warning)

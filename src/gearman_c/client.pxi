@@ -478,7 +478,7 @@ cdef class Client(_Callbacks):
         try:
             start_afresh(self)
             while is_at_work(self):
-                step(self, deadline, 0, SLICE, True)
+                step(self, deadline, 0)
             end_run(self)
         except BaseException as error:
             interrupt(self, error)

@@ -53,7 +53,7 @@ cdef extern from "libgearman/gearman.h" nogil:
     ctypedef void gearman_log_fn(
         const char *line, gearman_verbose_t verbose, void *context) noexcept
     ctypedef struct gearman_task_st:
-        pass
+        void *_impl
     ctypedef struct gearman_worker_st:
         pass
     ctypedef struct gearman_job_st:
@@ -166,6 +166,7 @@ cdef extern from "libgearman/gearman.h" nogil:
         gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
         const char *unique, const void *workload, size_t workload_size,
         gearman_return_t *ret_ptr) noexcept
+    void gearman_client_task_free_all(gearman_client_st *client) noexcept
     gearman_task_st *gearman_client_add_task_background(
         gearman_client_st *client, gearman_task_st *task, void *context, const char *function_name,
         const char *unique, const void *workload, size_t workload_size,

@@ -71,6 +71,7 @@ cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noex
     """
     cdef Py_ssize_t index
     cdef staged *row
+    cdef bint is_background = True
     cdef lib.gearman_return_t rc = lib.GEARMAN_SUCCESS
     for index in range(count):
         row = &batch[count - 1 - index if newest_first else index]
@@ -83,6 +84,8 @@ cdef lib.gearman_return_t give(channel *c, staged *batch, Py_ssize_t count) noex
             row.rec.is_hashed = True
         c.in_flight += 1
         c.bytes_in_flight += row.rec.size
+        is_background &= row.rec.kind == BACKGROUND
+    note_batch(c, batch[0].rec.task, batch[count - 1].rec.task, count, is_background)
     return rc
 
 
@@ -118,12 +121,6 @@ cdef void look(channel *c, bint is_unsent) noexcept nogil:
         lib.gearman_client_wait(c.client)
 
 
-cdef lib.gearman_return_t send_off(channel *c) noexcept nogil:
-    """Send as much as the socket takes."""
-    cdef lib.gearman_return_t rc = lib.gearman_client_run_tasks(c.client)
-    return lib.GEARMAN_SUCCESS if rc == lib.GEARMAN_IO_WAIT else verdict(&c.socket, rc)
-
-
 cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexcept nogil:
     """Send and receive.
 
@@ -135,7 +132,9 @@ cdef lib.gearman_return_t pump(channel *c, size_t low_water, double until) noexc
     cdef double moment
     cdef bint looked = False
     while True:
+        shorten(c)
         rc = lib.gearman_client_run_tasks(c.client)
+        straighten(c)
         if rc != lib.GEARMAN_SUCCESS and rc != lib.GEARMAN_IO_WAIT:
             return verdict(&c.socket, rc)
         if c.violated:

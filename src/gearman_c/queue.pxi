@@ -21,12 +21,12 @@ cdef bint has_waiting(Client client) noexcept:
     return False
 
 
-cdef Py_ssize_t stage(Client client, Py_ssize_t limit) except -1:
+cdef Py_ssize_t stage(Client client) except -1:
     """Fill the batch with the next tasks, as far as the window has room; return how many."""
     cdef channel *c = &client._channel
     cdef list queue = client._queue
     cdef Py_ssize_t count = 0, start
-    cdef Py_ssize_t room = min(limit, client._window - <Py_ssize_t> c.in_flight)
+    cdef Py_ssize_t room = client._window - <Py_ssize_t> c.in_flight
     cdef size_t payload = c.bytes_in_flight
     cdef Task task
     cdef staged *row
@@ -268,6 +268,7 @@ cdef lib.gearman_return_t take_back_refused(Client client, Py_ssize_t place) noe
     rec.handed = False
     c.in_flight -= 1
     c.bytes_in_flight -= rec.size
+    leave_batch(c)
     lib.gearman_task_free(task)
     return add_marker(c)
 

@@ -1,7 +1,6 @@
 # A run: the one thread at a time that brings the queue to a server.
 
-cdef Py_ssize_t NARROW_WINDOW = 700     # tasks; the CPU's cache holds libgearman's 2.9 KB for each
-cdef Py_ssize_t HEAD_START = 30         # tasks; libgearman looks for each behind all that follow
+cdef Py_ssize_t NARROW_WINDOW = 1000    # tasks; the CPU's cache holds libgearman's 2.9 KB for each
 cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow window in a fifth
 
 
@@ -74,7 +73,7 @@ cdef Py_ssize_t refill_mark(Client client, uint8_t kind) noexcept:
     the answer to each older one. Results come when workers have them, and no worker should wait.
     """
     if kind == BACKGROUND:
-        return client._window // 7
+        return 2 * client._window // 5
     return client._window - max(1, client._window // 8)
 
 
@@ -106,38 +105,18 @@ cdef bint can_refill(Client client) noexcept:
 
 
 cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
-    """Send the next tasks, as far as the window has room; False if libgearman has not taken them.
-
-    Background tasks go out in two parts: the server works on the first while libgearman is given
-    the rest, which costs half a microsecond a task. Without that it stood still, 4.3 us a task, not
-    3.9. Foreground tasks, whose portions are small, are left to pump() to send.
-    """
+    """Hand the next tasks to libgearman, as far as the window has room; False if it failed."""
     cdef channel *c = &client._channel
-    cdef bint goes_ahead = has_waiting(client) and \
-        record_at(client, client._next).kind == BACKGROUND
-    cdef Py_ssize_t count, limit = HEAD_START if goes_ahead else client._window
-    cdef bint given
-    while True:
-        count = stage(client, limit)
-        if count == 0:
-            return True
+    cdef Py_ssize_t count = stage(client)
+    if count:
         with nogil:
             rc[0] = give(c, client._staged, count)
-            given = rc[0] == lib.GEARMAN_SUCCESS
-            if given and goes_ahead:
-                rc[0] = send_off(c)
-        if rc[0] != lib.GEARMAN_SUCCESS or limit != HEAD_START or not has_sent_all(c):
-            return given
-        limit = client._window
+    return rc[0] == lib.GEARMAN_SUCCESS
 
 
 cdef int step(Client client, double deadline, size_t low_water,
-              double seconds=SLICE, bint goes_on=False) except -1:
-    """One round: refill the window, send and receive for at most a slice, tell Python.
-
-    goes_on: the next one follows at once. If it can begin with sending, what was acknowledged is
-    left to it to account for, behind that: the server does not wait.
-    """
+              double seconds=SLICE) except -1:
+    """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
     cdef size_t refill_at
     cdef uint8_t kind
@@ -161,7 +140,6 @@ cdef int step(Client client, double deadline, size_t low_water,
                 use_server(client, deadline)
         if may_refill(c, refill_at):
             given = refill(client, &rc)
-            account(client)         # what the last step put off, now that the server has work
         if client._next < PyList_GET_SIZE(client._queue):
             low_water = max(low_water, refill_at)
     if rc == lib.GEARMAN_SUCCESS and (c.in_flight or c.markers):
@@ -176,8 +154,7 @@ cdef int step(Client client, double deadline, size_t low_water,
         except errors.GearmanError:
             deliver(client)         # what came before it broke
             raise
-    if not goes_on or c.first_event != NULL or not can_refill(client):
-        account(client)
+    account(client)
     PyErr_CheckSignals()
     raise_log_error(client._settings)
     deliver(client)

@@ -120,8 +120,7 @@ cdef Task advance(Submission self):
                 start_afresh(client)
                 tried = True
             # Only where more workloads are wanted is there a reason to come back early.
-            step(client, FOREVER, refill_mark(client, self._kind) if has_room(self) else 0,
-                 SLICE, self._kind == BACKGROUND)
+            step(client, FOREVER, refill_mark(client, self._kind) if has_room(self) else 0)
             if self._kind == BACKGROUND and client._next < PyList_GET_SIZE(client._queue):
                 # The server works on the next window while the caller takes this one's tasks.
                 step(client, FOREVER, client._window)
