@@ -84,12 +84,12 @@ BACKGROUND = (
     Workload("100 tasks", 100, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("1,000 tasks", 1_000, 100, dict.fromkeys(_SLOW + _FAST, 9)),
     Workload("10,000 tasks", 10_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 9)),
-    Workload("50,000 tasks", 50_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 15)),
+    Workload("50,000 tasks", 50_000, 100, dict.fromkeys(_SLOW, 3) | dict.fromkeys(_FAST, 31)),
     Workload(
         "200,000 tasks",
         200_000,
         100,
-        {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 15),
+        {"pygearman-bulks": 2} | dict.fromkeys(_FAST, 21),
         in_quick=False,
     ),
     Workload(
@@ -110,16 +110,16 @@ BACKGROUND = (
 )
 
 FOREGROUND = (
-    Workload("10,000 results", 10_000, 100, dict.fromkeys(_RESULTS, 9), worker="tuned"),
+    Workload("10,000 results", 10_000, 100, dict.fromkeys(_RESULTS, 15), worker="tuned"),
     Workload(
         "5,000 round trips, apart", 5_000, 100, dict.fromkeys(_DO, 15), worker="tuned", apart=True
     ),
-    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 9), worker="tuned"),
+    Workload("5,000 round trips", 5_000, 100, dict.fromkeys(_DO, 15), worker="tuned"),
     Workload(
         "1 MB results",
         20,
         1_000_000,
-        dict.fromkeys(_LARGE_RESULTS, 9) | {"c-do-untuned": 3},
+        dict.fromkeys(_LARGE_RESULTS, 15) | {"c-do-untuned": 3},
         {"c-do-untuned": 2},
         worker="tuned",
     ),
@@ -170,7 +170,7 @@ WORKER = (
         "5,000 round trips, both ends",
         5_000,
         100,
-        dict.fromkeys(_DO, 9),
+        dict.fromkeys(_DO, 15),
         workers=_ENDS,
     ),
     Workload(
