@@ -114,8 +114,7 @@ cdef bint refill(Client client, lib.gearman_return_t *rc) except -1:
     return rc[0] == lib.GEARMAN_SUCCESS
 
 
-cdef int step(Client client, double deadline, size_t low_water,
-              double seconds=SLICE) except -1:
+cdef int step(Client client, double deadline, size_t low_water, double seconds=SLICE) except -1:
     """One round: refill the window, send and receive for at most a slice, tell Python."""
     cdef channel *c = &client._channel
     cdef size_t refill_at
