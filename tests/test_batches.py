@@ -100,9 +100,7 @@ def test_answers_byte_by_byte(
 
 
 @pytest.mark.parametrize("batches", REFUSED, ids="-".join)
-def test_refusals(
-    gearmand: Gearmand, proxy: Proxy, client: Client, batches: Sequence[str]
-) -> None:
+def test_refusals(gearmand: Gearmand, proxy: Proxy, client: Client, batches: Sequence[str]) -> None:
     """Each ERROR is for its own task, too, and what was refused is sent again."""
     assert gearmand.command("create function g") == ["OK"]
     assert gearmand.command("maxqueue g 1") == ["OK"]
