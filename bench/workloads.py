@@ -148,7 +148,7 @@ WORKER = (
         "20,000 jobs",
         20_000,
         100,
-        dict.fromkeys(("c-worker", "gearman_c-worker"), 15) | {"pygearman-worker": 3},
+        dict.fromkeys(("c-worker", "gearman_c-worker"), 15) | {"pygearman-worker": 9},
         queued=True,
     ),
     Workload(

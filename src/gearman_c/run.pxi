@@ -1,6 +1,7 @@
 # A run: the one thread at a time that brings the queue to a server.
 
 cdef Py_ssize_t NARROW_WINDOW = 700     # tasks; the CPU's cache holds libgearman's 2.9 KB for each
+cdef Py_ssize_t HEAD_START = 60         # tasks; libgearman sends 8 KB at a time
 cdef double DISTANT_SECONDS = 0.005     # a server beside us answers a narrow window in a fifth
 
 
