@@ -96,7 +96,7 @@ cdef bint is_unsent(Client client) noexcept:
         place -= 1
         rec = record_at(client, place)
         if rec != NULL and rec.task != NULL:
-            return strcmp(lib.gearman_task_strstate(rec.task), "GEARMAN_TASK_STATE_WORK") != 0
+            return not is_sent_whole(rec.task)
     return False
 
 

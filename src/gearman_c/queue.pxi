@@ -264,7 +264,7 @@ cdef lib.gearman_return_t take_back_refused(Client client, Py_ssize_t place) noe
     cdef channel *c = &client._channel
     cdef record *rec = record_at(client, place)
     cdef lib.gearman_task_st *task = rec.task
-    if strcmp(lib.gearman_task_strstate(task), "GEARMAN_TASK_STATE_WORK") != 0:
+    if not is_sent_whole(task):
         return lib.GEARMAN_UNEXPECTED_PACKET
     rec.task = NULL
     rec.state = PENDING

@@ -131,6 +131,11 @@ cdef void aim(channel *c) noexcept nogil:
         c.true_newest = NULL        # it is in the oldest batch, and soon libgearman frees it
 
 
+cdef inline bint is_sent_whole(const lib.gearman_task_st *task) noexcept nogil:
+    """Whether libgearman has handed the task to the socket, down to its last byte."""
+    return strcmp(lib.gearman_task_strstate(task), "GEARMAN_TASK_STATE_WORK") == 0
+
+
 cdef void shorten(channel *c) noexcept nogil:
     """Shorten the list, if it pays and libgearman needs nothing of what is left out.
 
@@ -138,8 +143,7 @@ cdef void shorten(channel *c) noexcept nogil:
     not left out then.
     """
     if c.batch_count > 1:
-        c.is_sent = c.is_sent or strcmp(
-            lib.gearman_task_strstate(c.last_given), "GEARMAN_TASK_STATE_WORK") == 0
+        c.is_sent = c.is_sent or is_sent_whole(c.last_given)
         if c.is_sent:
             c.true_newest = c.newest._impl
             aim(c)
