@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fix_tasks import wait_for
 from fix_worker import RawWorker, reverse
 
 import gearman_c
@@ -92,7 +93,7 @@ def test_identifier(gearmand: Gearmand) -> None:
         assert any(" archive-2 :" in line for line in gearmand.command("workers"))
         client.identifier = None
         client.do_background("f")
-        assert not any("archive" in line for line in gearmand.command("workers"))
+        wait_for(lambda: not any("archive" in line for line in gearmand.command("workers")))
 
 
 @pytest.mark.parametrize("bad", ["", "a b", "a\0b", "å", "x" * 65, "a\n"])

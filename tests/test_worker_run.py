@@ -54,7 +54,7 @@ def test_stop_when_idle(gearmand: Gearmand) -> None:
         return time.monotonic() - start
 
     until_quick(stop, 0.2)
-    assert gearmand.status()["f"].available_workers == 0
+    wait_for(lambda: gearmand.status()["f"].available_workers == 0)
 
 
 @pytest.mark.parametrize("unfinished", [0, 1])
